@@ -1,0 +1,1 @@
+//! The built-in sinks: one folder and one cargo feature each.

@@ -1,0 +1,1 @@
+//! The built-in sources: one folder and one cargo feature each.

@@ -1,0 +1,5 @@
+//! The `pump` command.
+
+fn main() {
+    println!("pump {}", env!("CARGO_PKG_VERSION"));
+}
