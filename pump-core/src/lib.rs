@@ -1,3 +1,25 @@
 //! The core of pump: records, the plugin interface, the log, the lanes and delivery.
 //!
-//! It knows no client library of any destination.
+//! It knows no client library of any destination. In reading order: [`record`] is what travels,
+//! [`plugin`] is what a source and a sink promise, [`log`] lies between them, a lane (private) is one
+//! sink's way through the log, [`engine`] puts them together. [`config`] reads the pipeline file;
+//! [`encode`], [`edit`], [`filter`] and [`template`] are what lanes do to records.
+
+pub mod accounting;
+pub mod config;
+pub mod dead_letter;
+pub mod edit;
+pub mod encode;
+pub mod engine;
+pub mod filter;
+mod lane;
+pub mod log;
+pub mod news;
+pub mod plugin;
+pub mod record;
+pub mod statistics;
+pub mod template;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use lane::{LaneSettings, RetrySettings};

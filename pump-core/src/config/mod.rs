@@ -1,0 +1,65 @@
+//! The pipeline file: from its text to typed values, strictly, and to errors a person can act on.
+//!
+//! The way of a file: the text is made into a positioned tree, references are replaced in it, files
+//! are laid together, each section is checked against the schema of its type (which finds everything
+//! that is wrong) and then read by serde (which has the last word). [`load`] does all of it.
+//!
+//! What a reference brought in and what a schema calls secret never appears in an error.
+
+mod address;
+mod assemble;
+mod byte_size;
+mod catalog;
+mod check;
+mod deserialize;
+mod document;
+mod duration;
+mod error;
+mod hash;
+mod load;
+mod merge;
+mod nearest;
+mod node;
+mod pipeline;
+mod pipeline_schema;
+mod rate;
+mod read;
+mod redis_url;
+mod reference;
+mod scalar;
+mod schema;
+mod secret;
+mod sections;
+mod sink_keys;
+mod sink_rules;
+mod snippet;
+mod text_value;
+mod yaml;
+
+#[cfg(test)]
+mod tests;
+
+pub use address::ListenAddress;
+pub use byte_size::ByteSize;
+pub use catalog::{Catalog, PluginType};
+pub use document::{KeyTable, key_table};
+pub use duration::{ConfigDuration, MaxAge};
+pub use error::{ConfigError, ConfigErrors};
+pub use hash::ConfigHash;
+pub use load::{load, load_text};
+pub use node::{Entry, Location, Mapping, Node, Reference, Value};
+pub use pipeline::{OWN_SOURCE, Pipeline, PluginKeys, SinkEntry, SourceEntry};
+pub use pipeline_schema::pipeline_schema;
+pub use rate::Rate;
+pub use read::{read, read_at};
+pub use redis_url::RedisUrl;
+pub use reference::Environment;
+pub use schema::schema_of;
+pub use secret::Secret;
+pub use sections::{
+    AdminConfig, DeadLetterConfig, DeadLetterDirectory, DeadLetterRedisList, LogConfig, LogFormat, LogKind,
+    LogLevel, LogLines, RecordIdConfig, TelemetryConfig,
+};
+pub use sink_keys::{BatchConfig, Format, RetryConfig, SinkKeys};
+pub use text_value::TextError;
+pub use yaml::{MAX_FILE_SIZE, MAX_NESTING};

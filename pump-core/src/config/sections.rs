@@ -1,0 +1,167 @@
+//! The sections of a pipeline file beside sources and sinks. Each is optional, and so is each key.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+use serde::Serialize;
+
+use super::address::ListenAddress;
+use super::byte_size::ByteSize;
+use super::redis_url::RedisUrl;
+use super::secret::Secret;
+
+/// Settings of the log between sources and sinks.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-later" = ["path", "retain", "ephemeral"]))]
+pub struct LogConfig {
+    /// Where the log is kept.
+    #[serde(rename = "type")]
+    pub kind: LogKind,
+    /// How large it may become. A full log stops the intake of the sources.
+    pub max_size: ByteSize,
+}
+
+impl Default for LogConfig {
+    fn default() -> Self {
+        Self { kind: LogKind::Memory, max_size: ByteSize::mib(32) }
+    }
+}
+
+/// Where the log is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(extend("x-later" = ["disk"]))]
+pub enum LogKind {
+    /// In memory: the source keeps what is not yet delivered.
+    Memory,
+}
+
+/// Where records go that were given up.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum DeadLetterConfig {
+    /// Files in a directory.
+    Directory(DeadLetterDirectory),
+    /// A list in Redis.
+    RedisList(DeadLetterRedisList),
+}
+
+impl DeadLetterConfig {
+    /// The names that `type` may have.
+    pub const TYPES: [&'static str; 2] = ["directory", "redis_list"];
+}
+
+impl Default for DeadLetterConfig {
+    fn default() -> Self {
+        Self::Directory(DeadLetterDirectory::default())
+    }
+}
+
+/// Dead letters in a directory.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct DeadLetterDirectory {
+    /// The directory; made when it is missing.
+    #[schemars(length(min = 1))]
+    pub path: String,
+    /// How large all of them together may become. When it is full the lanes wait.
+    pub max_size: ByteSize,
+}
+
+impl Default for DeadLetterDirectory {
+    fn default() -> Self {
+        Self { path: "./dead-letters".to_owned(), max_size: ByteSize::gib(1) }
+    }
+}
+
+/// Dead letters in a Redis list.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DeadLetterRedisList {
+    /// The server, such as `redis://127.0.0.1:6379/0`.
+    pub url: RedisUrl,
+    /// The key of the list.
+    #[schemars(length(min = 1))]
+    pub key: String,
+    /// How large the list may become, in the bytes of its records. When it is full the lanes wait.
+    #[serde(default = "one_gib")]
+    pub max_size: ByteSize,
+}
+
+fn one_gib() -> ByteSize {
+    ByteSize::gib(1)
+}
+
+/// The endpoints for probes, metrics and status.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-later" = ["token"]))]
+pub struct AdminConfig {
+    /// The address on which they are served.
+    pub listen: ListenAddress,
+}
+
+impl Default for AdminConfig {
+    fn default() -> Self {
+        Self { listen: ListenAddress(([127, 0, 0, 1], 8083).into()) }
+    }
+}
+
+/// What the pump says of itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+#[schemars(extend("x-later" = ["statsd"]))]
+pub struct TelemetryConfig {
+    /// The pump's own log lines.
+    pub log: LogLines,
+}
+
+/// The pump's own log lines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct LogLines {
+    /// The least serious level that is written.
+    pub level: LogLevel,
+    /// How lines are written.
+    pub format: LogFormat,
+}
+
+impl Default for LogLines {
+    fn default() -> Self {
+        Self { level: LogLevel::Info, format: LogFormat::Json }
+    }
+}
+
+/// How serious a log line is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// A person is needed.
+    Error,
+    /// Trouble that was handled.
+    Warn,
+    /// Start, stop and reload.
+    Info,
+    /// Each batch.
+    Debug,
+    /// Each record.
+    Trace,
+}
+
+/// How log lines are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// How record ids are made.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RecordIdConfig {
+    /// The key of the hash that makes ids: the same on every replica, and never changed, since a
+    /// record that is sent again must keep its id. With it nobody can choose bodies that meet.
+    pub key: Secret,
+}

@@ -1,0 +1,125 @@
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use crate::config::text_value::TextValue;
+use crate::config::{ByteSize, ConfigDuration, ListenAddress, MaxAge, Rate, RedisUrl, Secret};
+
+fn is<T: TextValue + PartialEq>(text: &str, value: T) -> bool {
+    text.parse() == Ok(value)
+}
+
+fn refused<T: TextValue>(texts: &[&str]) {
+    for text in texts {
+        assert!(text.parse::<T>().is_err(), "{text:?} was taken");
+    }
+}
+
+#[test]
+fn sizes_are_numbers_with_a_unit() {
+    assert!(is("512B", ByteSize(512)));
+    assert!(is("64KiB", ByteSize::kib(64)));
+    assert!(is("8MiB", ByteSize::mib(8)));
+    assert!(is("1GB", ByteSize(1_000_000_000)));
+    assert!(is("3kB", ByteSize(3000)) && is("3KB", ByteSize(3000)));
+    refused::<ByteSize>(&[
+        "",
+        "4",
+        "MiB",
+        "4M",
+        "4Mi",
+        "4mib",
+        "4 MiB",
+        "-4MiB",
+        "+4MiB",
+        "1.5MiB",
+        "4MiB ",
+        "99999999999999999999B",
+        "99999999999TiB",
+    ]);
+}
+
+#[test]
+fn durations_are_numbers_with_a_unit() {
+    assert!(is("200ms", ConfigDuration::millis(200)));
+    assert!(is("5m", ConfigDuration::secs(300)));
+    assert!(is("1h", ConfigDuration::secs(3600)));
+    assert!(is("90d", ConfigDuration::secs(90 * 86_400)));
+    assert!(is("0s", ConfigDuration::secs(0)));
+    refused::<ConfigDuration>(&[
+        "",
+        "1",
+        "s",
+        "1 s",
+        "1.5s",
+        "1h30m",
+        "-1s",
+        "5us",
+        "5M",
+        "36501d",
+        "99999999999999999999d",
+    ]);
+    assert!(is("never", MaxAge::Never));
+    assert!(is("24h", MaxAge::After(Duration::from_secs(86_400))));
+    refused::<MaxAge>(&["Never", "forever", ""]);
+}
+
+#[test]
+fn rates_are_records_a_second() {
+    assert!(is("20000/s", Rate::per_second(20_000).expect("it is not zero")));
+    refused::<Rate>(&["", "20000", "20000/m", "0/s", "/s", "5000000000/s", "1.5/s"]);
+}
+
+#[test]
+fn an_address_to_listen_on_has_an_ip_and_a_port() {
+    assert!("127.0.0.1:8083".parse::<ListenAddress>().is_ok() && "[::1]:80".parse::<ListenAddress>().is_ok());
+    refused::<ListenAddress>(&["", ":8083", "localhost:8083", "127.0.0.1", "::1:80", "127.0.0.1:70000"]);
+}
+
+#[test]
+fn a_redis_address_has_a_host() {
+    for text in
+        ["redis://h", "redis://h:6379/0", "redis://u:p@h:1/2", "redis://:a:b@c@h/", "redis://[::1]:6379/1"]
+    {
+        assert!(text.parse::<RedisUrl>().is_ok(), "{text}");
+    }
+    refused::<RedisUrl>(&[
+        "",
+        "h:6379",
+        "http://h",
+        "rediss://h",
+        "unix:///tmp/redis",
+        "redis://",
+        "redis://:6379",
+        "redis://h:x",
+        "redis://h:6379/zero",
+        "redis://::1",
+        "redis://h:99999",
+    ]);
+}
+
+#[test]
+fn secrets_do_not_show_when_printed() {
+    let url: RedisUrl = "redis://user:hunter2@host:1/2".parse().expect("it is sound");
+    assert_eq!(format!("{url} {url:?}"), "redis://***@host:1/2 \"redis://***@host:1/2\"");
+    assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(***)");
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_again(number in any::<u64>(), shift in 0u32..64) {
+        let number = number >> shift;
+        prop_assert!(is(&ByteSize(number).to_string(), ByteSize(number)));
+        let duration = ConfigDuration::millis(number % (36_500 * 86_400_000));
+        prop_assert!(is(&duration.to_string(), duration));
+        if let Some(rate) = u32::try_from(number).ok().and_then(Rate::per_second) {
+            prop_assert!(is(&rate.to_string(), rate));
+        }
+    }
+
+    #[test]
+    fn no_text_panics(text in "\\PC{0,12}|[0-9]{0,22}[a-zA-Z/:@\\[\\]]{0,5}|redis://[a:@/\\[\\]0-9]{0,8}") {
+        let _ = (text.parse::<ByteSize>(), text.parse::<ConfigDuration>(), text.parse::<Rate>());
+        let _ = (text.parse::<MaxAge>(), text.parse::<ListenAddress>(), text.parse::<RedisUrl>().map(|url| url.to_string()));
+    }
+}

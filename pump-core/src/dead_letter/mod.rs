@@ -1,0 +1,205 @@
+//! Dead letters: records given up, with their reasons, kept for replay.
+//!
+//! A record counts as dead-lettered once the store says that it is safe. While the store is full or
+//! failing, whoever buries waits: nothing is dropped to make progress.
+
+mod directory;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use base64::Engine as _;
+use bytes::Bytes;
+use serde::Serialize;
+use tracing::error;
+
+pub use directory::DirectoryStore;
+
+use crate::news::News;
+use crate::record::{ChunkHead, Codec, IdKey, Kind, Record, RecordId, Timestamp, Undecodable};
+use crate::statistics::Statistics;
+
+/// The version of a stored line.
+const VERSION: u8 = 1;
+
+/// A record given up. Holds the wire bytes as they came, unredacted.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    /// The sink that would not take it; `None` for what could not be decoded at the door.
+    pub sink: Option<Arc<str>>,
+    /// A word from a closed set.
+    pub reason: &'static str,
+    /// For a person.
+    pub detail: Box<str>,
+    /// The record's id; `None` for what could not be decoded.
+    pub id: Option<RecordId>,
+    /// The source's name.
+    pub source: Arc<str>,
+    /// The partition's name.
+    pub partition: Box<str>,
+    /// The place in the partition.
+    pub position: u64,
+    /// What sort of record it was meant to be.
+    pub kind: Kind,
+    /// How its body is written.
+    pub codec: Codec,
+    /// When the source got it.
+    pub received: Timestamp,
+    /// The bytes as they came.
+    pub body: Bytes,
+}
+
+impl DeadLetter {
+    pub(crate) fn undecodable(head: &ChunkHead, entry: &Undecodable) -> Self {
+        Self {
+            sink: None,
+            reason: entry.error.code,
+            detail: entry.error.to_string().into(),
+            id: None,
+            source: head.source.clone(),
+            partition: head.partition.name().into(),
+            position: entry.position,
+            kind: head.kind,
+            codec: head.codec,
+            received: head.received,
+            body: entry.body.clone(),
+        }
+    }
+
+    pub(crate) fn refused(
+        sink: &Arc<str>,
+        record: Record<'_>,
+        key: &IdKey,
+        reason: &'static str,
+        detail: impl Into<Box<str>>,
+    ) -> Self {
+        let head = record.chunk().head();
+        Self {
+            sink: Some(sink.clone()),
+            reason,
+            detail: detail.into(),
+            id: Some(record.id(key)),
+            source: head.source.clone(),
+            partition: head.partition.name().into(),
+            position: record.position(),
+            kind: head.kind,
+            codec: head.codec,
+            received: head.received,
+            body: record.shared_body(),
+        }
+    }
+
+    /// One line of JSON, without its newline: what every store keeps. `v` is the version of the
+    /// line, `body` is base64, `at` is when the record was given up.
+    pub fn to_line(&self, at: Timestamp) -> Vec<u8> {
+        #[derive(Serialize)]
+        struct Line<'a> {
+            v: u8,
+            at: String,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            sink: Option<&'a str>,
+            reason: &'a str,
+            detail: &'a str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            id: Option<String>,
+            source: &'a str,
+            partition: &'a str,
+            position: u64,
+            kind: Kind,
+            codec: Codec,
+            received: String,
+            body: String,
+        }
+        let line = Line {
+            v: VERSION,
+            at: at.to_string(),
+            sink: self.sink.as_deref(),
+            reason: self.reason,
+            detail: &self.detail,
+            id: self.id.map(|id| id.to_string()),
+            source: &self.source,
+            partition: &self.partition,
+            position: self.position,
+            kind: self.kind,
+            codec: self.codec,
+            received: self.received.to_string(),
+            body: base64::engine::general_purpose::STANDARD.encode(&self.body),
+        };
+        serde_json::to_vec(&line).expect("texts and numbers always become JSON")
+    }
+}
+
+/// Where dead letters are kept.
+#[async_trait]
+pub trait DeadLetterStore: Send + Sync + 'static {
+    /// Keeps all of them, or fails. When it returns without error they survive a crash. Called again
+    /// with the same letters after a failure, so a letter may be there twice, with the same id.
+    async fn append(&self, letters: &[DeadLetter]) -> Result<(), StoreError>;
+}
+
+/// Why dead letters could not be kept.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The store holds as much as it may.
+    #[error(
+        "dead letters are full ({size} of {max_size} bytes): look at them and replay or drop some, or raise dead_letters.max_size"
+    )]
+    Full {
+        /// Bytes in it.
+        size: u64,
+        /// Bytes that it may hold.
+        max_size: u64,
+    },
+    /// Anything else.
+    #[error("dead letters cannot be written")]
+    Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Buries dead letters and counts them: waits for as long as the store fails.
+pub(crate) struct Burial {
+    store: Arc<dyn DeadLetterStore>,
+    statistics: Arc<Statistics>,
+    news: News,
+}
+
+impl Burial {
+    pub(crate) fn new(store: Arc<dyn DeadLetterStore>, statistics: Arc<Statistics>, news: News) -> Self {
+        Self { store, statistics, news }
+    }
+
+    /// Returns once all of them are safe.
+    pub(crate) async fn bury(&self, sink: Option<&Arc<str>>, letters: Vec<DeadLetter>) {
+        let mut wait = Duration::from_millis(100);
+        loop {
+            match self.store.append(&letters).await {
+                Ok(()) => break,
+                Err(error) => {
+                    let sink = sink.map_or("", |sink| sink);
+                    error!(
+                        sink,
+                        error = &error as &dyn std::error::Error,
+                        "dead letters wait for their store"
+                    );
+                    self.statistics.dead_letters_trouble(Some(error.to_string()));
+                }
+            }
+            tokio::time::sleep(wait).await;
+            wait = (wait * 2).min(Duration::from_secs(5));
+        }
+        self.statistics.dead_letters_trouble(None);
+        for letter in &letters {
+            self.statistics.dead_letter(sink, letter.reason);
+        }
+        // News about buried news would never end.
+        if let Some(letter) = letters.iter().find(|letter| &*letter.source != crate::news::SOURCE) {
+            let details = [
+                ("sink", sink.map_or("", |sink| sink).into()),
+                ("count", letters.len().into()),
+                ("reason", letter.reason.into()),
+                ("detail", (&*letter.detail).into()),
+            ];
+            self.news.post("dead_letters", "records were given up and kept as dead letters", &details);
+        }
+    }
+}

@@ -1,0 +1,317 @@
+//! The engine: sources, log and lanes put together, started, and ended in order.
+//!
+//! How it ends. A stop: sources read no more, lanes wait for what is in flight up to a deadline; then
+//! the log says that nothing more will be settled, and the sources settle the last, give back what
+//! they hold, and end. A drain: sources end by themselves once what the buffer held is settled; then
+//! the lanes finish. An error in a source, or a panic anywhere, ends all of it with an error.
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::{timeout, timeout_at};
+use tracing::{error, info, warn};
+
+use crate::accounting::{Accounting, Books, LaneId};
+use crate::dead_letter::{Burial, DeadLetterStore};
+use crate::edit::Edits;
+use crate::encode::Additions;
+use crate::filter::Filter;
+use crate::lane::{Lane, LaneParts, LaneSettings, Phase, Preparation};
+use crate::log::{LaneInterest, Log, MemoryLog};
+use crate::news::{self, News};
+use crate::plugin::{Body, Deadline, DynSink, DynSource, Mode, Port, PortParts, SourceError};
+use crate::record::{IdKey, Kind};
+use crate::statistics::Statistics;
+use crate::template::Template;
+
+/// Everything that a pump is made of, checked and opened, but not started.
+pub struct Blueprint {
+    /// In the order of the pipeline file.
+    pub sources: Vec<SourceBlueprint>,
+    /// In the order of the pipeline file.
+    pub lanes: Vec<LaneBlueprint>,
+    /// Bytes that the memory log may hold.
+    pub log_size: usize,
+    /// Where records go that are given up.
+    pub dead_letters: Arc<dyn DeadLetterStore>,
+    /// Makes record ids.
+    pub id_key: Arc<IdKey>,
+    /// Whether the pump ends by itself.
+    pub mode: Mode,
+    /// How long a stop waits for deliveries in flight.
+    pub shutdown_timeout: Duration,
+}
+
+/// An opened source.
+pub struct SourceBlueprint {
+    /// Its name in the pipeline file.
+    pub name: Arc<str>,
+    /// The source.
+    pub source: Box<dyn DynSource>,
+}
+
+/// An opened sink and what the engine does for it.
+pub struct LaneBlueprint {
+    /// The sink's name in the pipeline file, and the lane's.
+    pub name: Arc<str>,
+    /// The sink.
+    pub sink: Arc<dyn DynSink>,
+    /// Names of sources; `None`: all but the pump's own news.
+    pub sources: Option<Vec<Arc<str>>>,
+    /// What the lane takes.
+    pub kinds: Vec<Kind>,
+    /// Whether sources wait for it.
+    pub is_required: bool,
+    /// Which records it takes.
+    pub filter: Filter,
+    /// What it leaves out and rewrites.
+    pub edits: Edits,
+    /// What it adds.
+    pub additions: Additions,
+    /// How records become bytes.
+    pub body: Option<Body>,
+    /// How batches are cut apart.
+    pub route: Template,
+    /// Batches, retries and limits.
+    pub settings: LaneSettings,
+}
+
+/// Why a pump ended that should not have.
+#[derive(Debug, thiserror::Error)]
+pub enum PumpError {
+    /// A source could not go on.
+    #[error("source {name} cannot go on")]
+    Source {
+        /// Its name in the pipeline file.
+        name: Arc<str>,
+        /// Why.
+        #[source]
+        error: SourceError,
+    },
+    /// A part of the pump panicked. What was not settled comes again.
+    #[error("{part} panicked: this is a defect in pump; what was not settled will be delivered again")]
+    Panicked {
+        /// Which part.
+        part: &'static str,
+    },
+}
+
+/// A pump that is ready to run.
+pub struct Pump {
+    monitor: Monitor,
+    lanes: Vec<Lane>,
+    sources: Vec<(Arc<str>, Box<dyn DynSource>, Port)>,
+    queue: news::NewsQueue,
+    news: News,
+    mode: Mode,
+    shutdown_timeout: Duration,
+    phase: watch::Sender<Phase>,
+    stopping: watch::Sender<bool>,
+}
+
+/// Looks at a running pump from outside. A handle; clones look at the same pump.
+#[derive(Clone)]
+pub struct Monitor {
+    /// The lanes' names, in the order of [`LaneId`].
+    pub lanes: Arc<[Arc<str>]>,
+    /// Which lanes are required, in the same order.
+    pub required: Arc<[bool]>,
+    /// The sources' names; the pump's own news come last.
+    pub sources: Arc<[Arc<str>]>,
+    accounting: Accounting,
+    statistics: Arc<Statistics>,
+    log: Arc<dyn Log>,
+}
+
+impl Monitor {
+    /// All books, at one moment.
+    pub fn books(&self) -> Books {
+        self.accounting.snapshot()
+    }
+
+    /// What is measured besides.
+    pub fn statistics(&self) -> &Statistics {
+        &self.statistics
+    }
+
+    /// The lanes and their names.
+    pub fn lanes(&self) -> impl Iterator<Item = (LaneId, &Arc<str>)> {
+        self.lanes.iter().enumerate().map(|(index, name)| (LaneId::new(index), name))
+    }
+
+    /// What the log holds, in bytes.
+    pub fn log_size(&self) -> usize {
+        self.log.size()
+    }
+}
+
+impl Pump {
+    /// Puts the parts together. Nothing runs yet.
+    pub fn new(blueprint: Blueprint) -> Self {
+        let Blueprint { sources, lanes, log_size, dead_letters, id_key, mode, shutdown_timeout } = blueprint;
+        let accounting = Accounting::new(lanes.len(), sources.len() + 1);
+        let statistics = Arc::new(Statistics::new(lanes.len()));
+        let (news, queue) = news::channel();
+        let (senders, receivers): (HashMap<_, _>, Vec<_>) = sources
+            .iter()
+            .map(|source| {
+                let (sender, receiver) = mpsc::unbounded_channel();
+                ((source.name.clone(), sender), receiver)
+            })
+            .unzip();
+        let interests = lanes.iter().map(|lane| LaneInterest {
+            sources: lane.sources.clone(),
+            kinds: lane.kinds.clone(),
+            is_required: lane.is_required,
+        });
+        let log: Arc<dyn Log> =
+            Arc::new(MemoryLog::new(log_size, accounting.clone(), interests.collect(), senders));
+        let burial = Arc::new(Burial::new(dead_letters, statistics.clone(), news.clone()));
+        let phase = watch::Sender::new(match mode {
+            Mode::Follow => Phase::Running,
+            Mode::Drain => Phase::Draining,
+        });
+        let stopping = watch::Sender::new(false);
+        let monitor = Monitor {
+            lanes: lanes.iter().map(|lane| lane.name.clone()).collect(),
+            required: lanes.iter().map(|lane| lane.is_required).collect(),
+            sources: sources.iter().map(|source| source.name.clone()).chain([news::SOURCE.into()]).collect(),
+            accounting: accounting.clone(),
+            statistics: statistics.clone(),
+            log: log.clone(),
+        };
+        let sources = sources.into_iter().zip(receivers).enumerate().map(|(index, (source, settled))| {
+            let port = Port::new(PortParts {
+                name: source.name.clone(),
+                mode,
+                log: log.clone(),
+                burial: burial.clone(),
+                account: accounting.source(index),
+                news: news.clone(),
+                settled,
+                stopping: stopping.subscribe(),
+            });
+            (source.name, source.source, port)
+        });
+        let sources = sources.collect();
+        let lanes = lanes.into_iter().enumerate().map(|(index, lane)| {
+            let LaneBlueprint { filter, edits, additions, body, route, .. } = lane;
+            Lane::new(LaneParts {
+                id: LaneId::new(index),
+                name: lane.name,
+                sink: lane.sink,
+                settings: lane.settings,
+                preparation: Preparation::new(filter, Arc::new(edits), additions, body, route),
+                is_required: lane.is_required,
+                log: log.clone(),
+                accounting: accounting.clone(),
+                statistics: statistics.clone(),
+                burial: burial.clone(),
+                id_key: id_key.clone(),
+                phase: phase.subscribe(),
+            })
+        });
+        let lanes = lanes.collect();
+        Self { monitor, lanes, sources, queue, news, mode, shutdown_timeout, phase, stopping }
+    }
+
+    /// A look from outside, which outlives the pump.
+    pub fn monitor(&self) -> Monitor {
+        self.monitor.clone()
+    }
+
+    /// Runs until `stop` resolves, or in [`Mode::Drain`] until everything is delivered.
+    pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PumpError> {
+        let Self { monitor, lanes, sources, queue, news, mode, shutdown_timeout, phase, stopping } = self;
+        let mut lane_tasks = JoinSet::new();
+        for lane in lanes {
+            lane_tasks.spawn(lane.run());
+        }
+        let mut source_tasks = JoinSet::new();
+        for (name, source, port) in sources {
+            source_tasks.spawn(async move { (name, source.run(port).await) });
+        }
+        let news_account = monitor.accounting.source(monitor.sources.len() - 1);
+        let news_task = tokio::spawn(queue.run(monitor.log.clone(), news_account));
+        news.post("start", "the pump has started", &[]);
+        info!(sources = monitor.sources.len() - 1, lanes = monitor.lanes.len(), "pump started");
+
+        let mut outcome = tokio::select! {
+            () = stop => Ok(()),
+            ended = sources_end(&mut source_tasks) => ended,
+            panicked = panic_of(&mut lane_tasks) => Err(panicked),
+        };
+        let is_drained = mode == Mode::Drain && source_tasks.is_empty() && outcome.is_ok();
+        if is_drained {
+            news.post("stop", "the pump has drained its sources", &[]);
+            let finish = async {
+                news.flushed().await;
+                phase.send_replace(Phase::Finishing);
+                while lane_tasks.join_next().await.is_some_and(|lane| lane.is_ok()) {}
+            };
+            // Only best-effort lanes and the pump's own news can be behind now.
+            if timeout(shutdown_timeout, finish).await.is_err() {
+                warn!("some best-effort sinks did not take everything in time");
+            }
+        }
+        let deadline = Deadline::after(shutdown_timeout);
+        info!("pump stops");
+        stopping.send_replace(true);
+        phase.send_replace(Phase::Stopping(deadline));
+        while let Some(lane) = lane_tasks.join_next().await {
+            if lane.is_err() {
+                outcome = Err(PumpError::Panicked { part: "a lane" });
+            }
+        }
+        news_task.abort();
+        monitor.log.close();
+        // What sources do now is a last round with their buffers; it gets its own few seconds.
+        let last_round = Deadline::after(Duration::from_secs(5));
+        while let Ok(Some(ended)) = timeout_at(last_round.instant(), source_tasks.join_next()).await {
+            if let Err(error) = source_outcome(ended)
+                && outcome.is_ok()
+            {
+                outcome = Err(error);
+            }
+        }
+        if !source_tasks.is_empty() {
+            error!("a source did not end in time; what it held will be delivered again");
+        }
+        info!("pump stopped");
+        outcome
+    }
+}
+
+type SourceEnd = Result<(Arc<str>, Result<(), SourceError>), tokio::task::JoinError>;
+
+/// Resolves when the first source fails, or when all have ended.
+async fn sources_end(tasks: &mut JoinSet<(Arc<str>, Result<(), SourceError>)>) -> Result<(), PumpError> {
+    while let Some(ended) = tasks.join_next().await {
+        source_outcome(ended)?;
+    }
+    Ok(())
+}
+
+fn source_outcome(ended: SourceEnd) -> Result<(), PumpError> {
+    match ended {
+        Ok((_, Ok(()))) => Ok(()),
+        Ok((name, Err(error))) => Err(PumpError::Source { name, error }),
+        Err(_) => Err(PumpError::Panicked { part: "a source" }),
+    }
+}
+
+/// Resolves when a lane panics; lanes do not end otherwise before they are told to.
+async fn panic_of(lanes: &mut JoinSet<()>) -> PumpError {
+    while let Some(ended) = lanes.join_next().await {
+        if ended.is_err() {
+            return PumpError::Panicked { part: "a lane" };
+        }
+    }
+    std::future::pending().await
+}

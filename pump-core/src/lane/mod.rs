@@ -1,0 +1,384 @@
+//! A lane: one sink's way through the log.
+//!
+//! ```text
+//! log ─► prepare (filter, route, encode) ─► batcher ─► attempts in flight ─► answers
+//!                                              ▲                               │
+//!                                              └── waiting for another try ◄───┤
+//!                             cursor ◄── tracker ◄── outcomes ◄────────────────┘
+//! ```
+//!
+//! A lane pulls at its own pace and holds no more than what its batches need: it reads on only while
+//! no cut batch waits for a slot. What fails as a whole keeps its slot until it is tried again, so a
+//! sink in trouble sees no more load than a sound one; single records that are to come again wait
+//! aside, so that they do not hold up the others.
+
+mod answers;
+mod availability;
+mod batcher;
+mod outcome;
+mod prepare;
+mod rate;
+mod retry;
+#[cfg(test)]
+mod tests;
+mod tracker;
+mod waiting;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout, timeout_at};
+use tracing::{debug, info, warn};
+
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use batcher::Cut;
+pub(crate) use batcher::{Batcher, Limits};
+pub(crate) use prepare::{Encodings, Preparation};
+pub use retry::RetrySettings;
+
+use crate::accounting::{Accounting, LaneId, Outcome};
+use crate::dead_letter::Burial;
+use crate::log::{Log, Placed};
+use crate::plugin::{Answers, Batch, BatchDefaults, Deadline, DynSink, SinkError};
+use crate::record::IdKey;
+use crate::statistics::{LaneState, Statistics};
+use availability::Availability;
+use rate::RateLimit;
+use retry::History;
+use tracker::Tracker;
+use waiting::{Pending, Waiting};
+
+/// How long a probe or the closing of a sink may take.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a lane's section of the pipeline file says, checked.
+#[derive(Debug, Clone)]
+pub struct LaneSettings {
+    /// Where a batch ends.
+    pub batch: BatchDefaults,
+    /// Attempts at once.
+    pub max_in_flight: usize,
+    /// Records per second; `None`: no limit.
+    pub rate_limit: Option<f64>,
+    /// How long an attempt may take.
+    pub timeout: Duration,
+    /// What happens after a failed one.
+    pub retry: RetrySettings,
+}
+
+/// What the engine asks of its lanes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Deliver, in batches as large as the settings allow.
+    Running,
+    /// Deliver without waiting for batches to fill.
+    Draining,
+    /// As before, and end once nothing is left.
+    Finishing,
+    /// Start nothing, and end when what is in flight has ended, at the latest then.
+    Stopping(Deadline),
+}
+
+/// What a lane is made of.
+pub(crate) struct LaneParts {
+    pub(crate) id: LaneId,
+    pub(crate) name: Arc<str>,
+    pub(crate) sink: Arc<dyn DynSink>,
+    pub(crate) settings: LaneSettings,
+    pub(crate) preparation: Preparation,
+    pub(crate) is_required: bool,
+    pub(crate) log: Arc<dyn Log>,
+    pub(crate) accounting: Accounting,
+    pub(crate) statistics: Arc<Statistics>,
+    pub(crate) burial: Arc<Burial>,
+    pub(crate) id_key: Arc<IdKey>,
+    pub(crate) phase: watch::Receiver<Phase>,
+}
+
+/// One sink's way through the log.
+pub(crate) struct Lane {
+    parts: LaneParts,
+    batcher: Batcher,
+    tracker: Tracker,
+    waiting: Waiting,
+    work: JoinSet<Done>,
+    /// Deliveries and burials under way; the rest of `work` are probes.
+    in_flight: usize,
+    rate: Option<RateLimit>,
+    last_delivered: Option<Instant>,
+    /// How many records were rejected since the last one that was not.
+    rejected_run: usize,
+    availability: Availability,
+}
+
+/// What a piece of work came to.
+enum Done {
+    Delivered { batch: Arc<Batch>, history: History, took: Duration, result: Result<Answers, SinkError> },
+    Buried { batch: Arc<Batch>, numbers: Vec<usize> },
+    Probed(Result<(), SinkError>),
+}
+
+impl Lane {
+    pub(crate) fn new(parts: LaneParts) -> Self {
+        let batch = parts.settings.batch;
+        // A best-effort lane may be skipped by the log while it holds chunks; what it then keeps in
+        // memory must stay within what its batches may take.
+        let max_span = if parts.is_required {
+            parts.log.max_size() / 2
+        } else {
+            (parts.log.max_size() / 2).min(2 * batch.max_bytes)
+        };
+        let limits = Limits { batch, max_span, max_held: parts.settings.max_in_flight * batch.max_bytes };
+        let now = Instant::now();
+        Self {
+            batcher: Batcher::new(limits),
+            tracker: Tracker::default(),
+            waiting: Waiting::new(parts.settings.max_in_flight),
+            work: JoinSet::new(),
+            in_flight: 0,
+            rate: parts.settings.rate_limit.map(|limit| RateLimit::new(limit, now)),
+            last_delivered: None,
+            rejected_run: 0,
+            availability: Availability::new(parts.settings.retry, now),
+            parts,
+        }
+    }
+
+    /// Runs until the engine says that it ends.
+    pub(crate) async fn run(mut self) {
+        loop {
+            let phase = *self.parts.phase.borrow_and_update();
+            if let Phase::Stopping(deadline) = phase {
+                self.stop(deadline).await;
+                break;
+            }
+            self.step(phase);
+            if phase == Phase::Finishing && self.is_idle() {
+                break;
+            }
+            let wake_at = self.wake_at();
+            tokio::select! {
+                Some(done) = self.work.join_next() => {
+                    // A panic in a sink is a panic of the lane: it must not go on as if nothing happened.
+                    let done = done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
+                    self.finish(done);
+                }
+                placed = self.parts.log.next(self.parts.id), if self.may_read() => self.take(&placed),
+                () = sleep_until(wake_at) => {}
+                changed = self.parts.phase.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+            }
+        }
+        self.close().await;
+    }
+
+    /// Starts what can be started now.
+    fn step(&mut self, phase: Phase) {
+        let now = Instant::now();
+        self.probe_if_due(now);
+        let is_hurried = phase != Phase::Running
+            && !self.parts.log.has_unread(self.parts.id)
+            && !self.waiting.is_full(self.in_flight);
+        if is_hurried {
+            self.batcher.cut_all();
+        }
+        while self.availability.is_open() && self.rate.as_mut().is_none_or(|rate| rate.ready_at(now) <= now) {
+            // An open batch goes on growing while no slot is free for it.
+            if !self.waiting.is_full(self.in_flight) && !self.batcher.is_ready() {
+                self.batcher.cut_due(now);
+            }
+            let pending = match self.waiting.pop(now, self.in_flight) {
+                Some(pending) => pending,
+                None if self.waiting.is_full(self.in_flight) => break,
+                None => match self.batcher.pop() {
+                    Some(cut) => Pending::new(self.batch(cut), now),
+                    None => break,
+                },
+            };
+            if let Some(pending) = self.without_revoked(pending) {
+                self.attempt(pending, now);
+            }
+        }
+        self.report();
+    }
+
+    fn may_read(&self) -> bool {
+        !self.batcher.is_ready()
+    }
+
+    fn is_idle(&self) -> bool {
+        self.in_flight == 0
+            && self.waiting.is_empty()
+            && !self.batcher.is_ready()
+            && !self.batcher.is_open()
+            && !self.parts.log.has_unread(self.parts.id)
+    }
+
+    /// When there is something to do even if nothing happens.
+    fn wake_at(&mut self) -> Instant {
+        let now = Instant::now();
+        let at = self.availability.probe_at(now);
+        if !self.availability.is_open() {
+            return at;
+        }
+        let mut next = self.waiting.next_at(self.in_flight);
+        if !self.waiting.is_full(self.in_flight) {
+            let cut = if self.batcher.is_ready() { Some(now) } else { self.batcher.due_at() };
+            next = [next, cut].into_iter().flatten().min();
+        }
+        if let (Some(next), Some(rate)) = (&mut next, &mut self.rate) {
+            *next = (*next).max(rate.ready_at(now));
+        }
+        next.map_or(at, |next| next.min(at))
+    }
+
+    fn take(&mut self, placed: &Placed) {
+        let LaneParts { id, accounting, log, preparation, .. } = &mut self.parts;
+        let chunk = &placed.chunk;
+        self.tracker.read(placed.first, chunk.len(), placed.end(), chunk.head().received);
+        if chunk.head().partition.is_revoked() {
+            for place in placed.first..placed.first + chunk.len() as u64 {
+                self.tracker.close(place);
+            }
+            accounting.lane_closed(*id, Outcome::Revoked, chunk.len());
+        } else {
+            let mut filtered = 0;
+            let tracker = &mut self.tracker;
+            preparation.prepare(Instant::now(), placed, &mut self.batcher, |index| {
+                tracker.close(placed.first + index as u64);
+                filtered += 1;
+            });
+            accounting.lane_closed(*id, Outcome::Filtered, filtered);
+        }
+        log.advance(*id, self.tracker.cursor());
+    }
+
+    fn batch(&self, cut: batcher::Cut) -> Batch {
+        let batcher::Cut { route, parts, len, size } = cut;
+        let edits = self.parts.preparation.edits.clone();
+        Batch { parts, len, size, route, edits, id_key: self.parts.id_key.clone() }
+    }
+
+    /// What is left of a batch once its source has lost some of its partitions.
+    fn without_revoked(&mut self, pending: Pending) -> Option<Pending> {
+        let is_revoked = |part: &crate::plugin::Part| part.placed.chunk.head().partition.is_revoked();
+        if !pending.batch.parts.iter().any(is_revoked) {
+            return Some(pending);
+        }
+        let revoked: Vec<bool> = pending.batch.places().map(|(part, _)| is_revoked(part)).collect();
+        self.close_numbers(&pending.batch, Outcome::Revoked, |number| revoked[number]);
+        let batch = pending.batch.subset(|number| !revoked[number])?;
+        Some(Pending { batch: Arc::new(batch), ..pending })
+    }
+
+    fn attempt(&mut self, pending: Pending, now: Instant) {
+        let Pending { batch, history, .. } = pending;
+        if let Some(rate) = &mut self.rate {
+            rate.take(batch.len(), now);
+        }
+        debug!(sink = &*self.parts.name, records = batch.len(), route = batch.route(), "delivery starts");
+        let (sink, limit) = (self.parts.sink.clone(), self.parts.settings.timeout);
+        self.in_flight += 1;
+        self.work.spawn(async move {
+            let deadline = Deadline::after(limit);
+            let result = match timeout_at(deadline.instant(), sink.deliver(&batch, deadline)).await {
+                Ok(result) => result,
+                Err(elapsed) => Err(SinkError::retry(format!("no answer within {limit:?}"), elapsed)),
+            };
+            Done::Delivered { batch, history, took: now.elapsed(), result }
+        });
+    }
+
+    fn pause(&mut self, reason: &str) {
+        if self.availability.pause(Instant::now(), rand::random()) {
+            warn!(sink = &*self.parts.name, reason, "sink is unavailable, the lane pauses");
+        }
+        self.set_state(LaneState::Unavailable, Some(reason.into()));
+    }
+
+    fn probe_if_due(&mut self, now: Instant) {
+        if !self.availability.starts_probe(now) {
+            return;
+        }
+        let sink = self.parts.sink.clone();
+        self.work.spawn(async move {
+            Done::Probed(match timeout(PROBE_TIMEOUT, sink.probe()).await {
+                Ok(result) => result,
+                Err(elapsed) => Err(SinkError::retry("no answer to a probe", elapsed)),
+            })
+        });
+    }
+
+    fn probed(&mut self, result: Result<(), SinkError>) {
+        if let Err(error) = &result {
+            self.pause(&error.to_string());
+        }
+        if self.availability.probed(result.is_ok(), Instant::now(), rand::random()) {
+            info!(sink = &*self.parts.name, "sink is available again");
+            self.set_state(LaneState::Retrying, None);
+        }
+        if result.is_ok() {
+            self.parts.statistics.update(self.parts.id, |lane| lane.is_reachable = true);
+        }
+    }
+
+    fn set_state(&self, state: LaneState, error: Option<Box<str>>) {
+        self.parts.statistics.update(self.parts.id, |lane| {
+            lane.state = state;
+            lane.is_reachable = matches!(state, LaneState::Delivering);
+            if error.is_some() || state == LaneState::Delivering {
+                lane.last_error = error;
+            }
+        });
+    }
+
+    fn report(&mut self) {
+        let (in_flight, cursor) = (self.in_flight, self.tracker.cursor());
+        let oldest_pending = self.tracker.oldest();
+        self.parts.statistics.update(self.parts.id, |lane| {
+            lane.in_flight = in_flight;
+            lane.cursor = cursor;
+            lane.oldest_pending = oldest_pending;
+        });
+    }
+
+    /// Waits for what is in flight, for so long. What is open then is not settled: it comes again.
+    async fn stop(&mut self, deadline: Deadline) {
+        while self.in_flight > 0 {
+            match timeout_at(deadline.instant(), self.work.join_next()).await {
+                Ok(Some(Ok(done))) => self.finish(done),
+                Ok(Some(Err(error))) => std::panic::resume_unwind(error.into_panic()),
+                Ok(None) => break,
+                Err(_elapsed) => {
+                    warn!(
+                        sink = &*self.parts.name,
+                        in_flight = self.in_flight,
+                        "deliveries were cut off by the shutdown"
+                    );
+                    break;
+                }
+            }
+        }
+    }
+
+    async fn close(&mut self) {
+        self.work.shutdown().await;
+        let held = self.parts.accounting.snapshot().lanes[self.parts.id.index()].held;
+        debug_assert_eq!(self.tracker.open() as u64, held, "the books and the tracker agree");
+        match timeout(PROBE_TIMEOUT, self.parts.sink.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                warn!(sink = &*self.parts.name, error = error.to_string(), "sink did not close in order")
+            }
+            Err(_elapsed) => warn!(sink = &*self.parts.name, "sink did not close in time"),
+        }
+        self.in_flight = 0;
+        self.set_state(LaneState::Stopped, None);
+        self.report();
+    }
+}

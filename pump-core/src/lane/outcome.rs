@@ -1,0 +1,187 @@
+//! What becomes of records once an attempt has ended: closed, tried again, or put among the dead
+//! letters.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tracing::warn;
+
+use super::answers::{self, Verdicts};
+use super::retry::{Failure, History, Verdict};
+use super::waiting::Pending;
+use super::{Done, Lane, LaneParts};
+use crate::accounting::Outcome;
+use crate::dead_letter::DeadLetter;
+use crate::plugin::{Answers, Batch, SinkError, SinkErrorKind};
+use crate::record::Timestamp;
+use crate::statistics::LaneState;
+
+impl Lane {
+    pub(super) fn finish(&mut self, done: Done) {
+        match done {
+            Done::Probed(result) => self.probed(result),
+            Done::Buried { batch, numbers } => {
+                self.in_flight -= 1;
+                let mut buried = numbers.iter().copied().peekable();
+                self.close_numbers(&batch, Outcome::DeadLettered, |number| {
+                    buried.next_if_eq(&number).is_some()
+                });
+            }
+            Done::Delivered { batch, history, took, result } => {
+                self.in_flight -= 1;
+                match result {
+                    Ok(answers) => self.answered(batch, history, took, &answers),
+                    Err(error) => self.failed(batch, history, &error),
+                }
+            }
+        }
+    }
+
+    fn answered(&mut self, batch: Arc<Batch>, history: History, took: Duration, answers: &Answers) {
+        let now = Instant::now();
+        let LaneParts { id, statistics, .. } = &self.parts;
+        statistics.delivered(*id, took, batch.size());
+        let verdicts = Verdicts::of(&batch, answers);
+        self.close_numbers(&batch, Outcome::Delivered, |number| verdicts.is_delivered(number));
+        self.close_numbers(&batch, Outcome::Duplicate, |number| verdicts.is_duplicate(number));
+        if verdicts.got_through > 0 {
+            self.last_delivered = Some(now);
+            self.rejected_run = 0;
+            self.availability.got_through(now);
+            self.observe_latency(&batch);
+            self.set_state(LaneState::Delivering, None);
+        }
+        let mut again = verdicts.again;
+        if let Some((_, code, detail)) = verdicts.rejected.first() {
+            self.rejected_run += verdicts.rejected.len();
+            if self.rejected_run >= answers::ALL_REJECTED && verdicts.got_through == 0 {
+                let reason =
+                    format!("the last {} records were all rejected: {code}: {detail}", self.rejected_run);
+                again.extend(verdicts.rejected.iter().map(|(number, ..)| *number));
+                again.sort_unstable();
+                self.pause(&reason);
+            } else {
+                self.bury(&batch, verdicts.rejected);
+            }
+        }
+        let mut numbers = again.iter().copied().peekable();
+        if let Some(rest) = batch.subset(|number| numbers.next_if_eq(&number).is_some()) {
+            let is_part = rest.len() < batch.len();
+            self.parts
+                .statistics
+                .update(self.parts.id, |lane| *lane.retries.entry("answer").or_default() += 1);
+            self.try_again(Arc::new(rest), history, verdicts.wait, is_part);
+        }
+    }
+
+    fn failed(&mut self, batch: Arc<Batch>, history: History, error: &SinkError) {
+        let text = error.to_string();
+        warn!(sink = &*self.parts.name, records = batch.len(), error = text, "delivery failed");
+        let reason = match error.kind() {
+            SinkErrorKind::Retry => "error",
+            SinkErrorKind::TooLarge => "too_large",
+            SinkErrorKind::Unavailable => "unavailable",
+        };
+        self.parts.statistics.update(self.parts.id, |lane| *lane.retries.entry(reason).or_default() += 1);
+        match error.kind() {
+            SinkErrorKind::Unavailable => {
+                self.pause(&text);
+                self.waiting.push(Pending { batch, history, not_before: Instant::now(), keeps_slot: true });
+            }
+            SinkErrorKind::TooLarge if batch.len() > 1 => self.halve(&batch, history),
+            SinkErrorKind::TooLarge => self.bury(&batch, vec![(0, "too_large", text.into())]),
+            SinkErrorKind::Retry => {
+                self.set_state(LaneState::Retrying, Some(text.into()));
+                self.try_again(batch, history, error.wait(), false);
+            }
+        }
+    }
+
+    /// Plans another try of a batch, or gives it up if its time is over.
+    fn try_again(&mut self, batch: Arc<Batch>, mut history: History, wait: Option<Duration>, is_part: bool) {
+        let failure = Failure {
+            now: Instant::now(),
+            records: batch.len(),
+            wait,
+            last_delivered: self.last_delivered,
+            jitter: rand::random(),
+        };
+        match self.parts.settings.retry.judge(&mut history, failure) {
+            Verdict::Again { at } => {
+                let keeps_slot = !is_part || !self.waiting.has_room_aside();
+                self.waiting.push(Pending { batch, history, not_before: at, keeps_slot });
+            }
+            Verdict::Halve => self.halve(&batch, history),
+            Verdict::GiveUp(reason) => {
+                let detail = format!("given up after {} attempts", history.failures);
+                let numbers = (0..batch.len()).map(|number| (number, reason, detail.as_str().into()));
+                self.bury(&batch, numbers.collect());
+            }
+        }
+    }
+
+    fn halve(&mut self, batch: &Batch, history: History) {
+        let half = batch.len().div_ceil(2);
+        let halves = [batch.subset(|number| number < half), batch.subset(|number| number >= half)];
+        for batch in halves.into_iter().flatten() {
+            let batch = Arc::new(batch);
+            self.waiting.push(Pending { batch, history, not_before: Instant::now(), keeps_slot: true });
+        }
+    }
+
+    /// Puts records among the dead letters; they keep a slot until they are safe there.
+    fn bury(&mut self, batch: &Arc<Batch>, given_up: Vec<(usize, &'static str, Box<str>)>) {
+        let LaneParts { name, burial, id_key, .. } = &self.parts;
+        let mut numbers = Vec::with_capacity(given_up.len());
+        let mut letters = Vec::with_capacity(given_up.len());
+        let mut given_up = given_up.into_iter().peekable();
+        for (number, (part, index)) in batch.places().enumerate() {
+            if let Some((_, reason, detail)) = given_up.next_if(|(own, ..)| *own == number) {
+                let record = part.placed.chunk.record(index as usize);
+                letters.push(DeadLetter::refused(name, record, id_key, reason, detail));
+                numbers.push(number);
+            }
+        }
+        let (name, burial, batch) = (name.clone(), burial.clone(), batch.clone());
+        self.in_flight += 1;
+        self.work.spawn(async move {
+            burial.bury(Some(&name), letters).await;
+            Done::Buried { batch, numbers }
+        });
+    }
+
+    /// Closes those records of a batch, all with the same outcome.
+    pub(super) fn close_numbers(
+        &mut self,
+        batch: &Batch,
+        outcome: Outcome,
+        mut is_meant: impl FnMut(usize) -> bool,
+    ) {
+        let mut count = 0;
+        for (number, (part, index)) in batch.places().enumerate() {
+            if is_meant(number) {
+                let was_open = self.tracker.close(part.placed.first + u64::from(index));
+                debug_assert!(was_open, "a record has one outcome");
+                count += usize::from(was_open);
+            }
+        }
+        if count > 0 {
+            self.parts.accounting.lane_closed(self.parts.id, outcome, count);
+            self.parts.log.advance(self.parts.id, self.tracker.cursor());
+        }
+    }
+
+    fn observe_latency(&self, batch: &Batch) {
+        let now = Timestamp::now();
+        self.parts.statistics.update(self.parts.id, |lane| {
+            for part in &batch.parts {
+                let Some(index) = part.runs.last().map(|run| run.end as usize - 1) else { continue };
+                let record = part.placed.chunk.record(index);
+                if let Some(time) = record.view().time(record.received()) {
+                    lane.end_to_end.observe(now.seconds_since(time).max(0.0));
+                }
+            }
+        });
+    }
+}

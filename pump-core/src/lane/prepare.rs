@@ -1,0 +1,190 @@
+//! From a chunk to items for the batcher: filter, route, encode, in one walk over the records.
+//!
+//! A lane without a filter shares its encoding of a chunk with every other lane that would write the
+//! same bytes; the encoding lives as long as some lane needs it.
+
+use std::sync::{Arc, Mutex, Weak};
+
+use tokio::time::Instant;
+
+use super::batcher::{Batcher, Item};
+use crate::edit::{Edits, Scratch};
+use crate::encode::{Additions, Encoder};
+use crate::filter::Filter;
+use crate::log::Placed;
+use crate::plugin::{Body, Encoded};
+use crate::record::{Chunk, View};
+use crate::template::Template;
+
+/// The encodings of one chunk that lanes share.
+#[derive(Debug, Default)]
+pub(crate) struct Encodings(Mutex<Vec<(Arc<str>, Slot)>>);
+
+type Slot = Arc<Mutex<Weak<Encoded>>>;
+
+impl Encodings {
+    /// The encoding of that key, made by whoever asks first while the others wait for it.
+    fn get_or_make(&self, key: &Arc<str>, make: impl FnOnce() -> Encoded) -> Arc<Encoded> {
+        let slot = {
+            let mut slots = self.0.lock().expect("nothing panics while it holds this lock");
+            match slots.iter().find(|(own, _)| own == key) {
+                Some((_, slot)) => slot.clone(),
+                None => {
+                    let slot = Slot::default();
+                    slots.push((key.clone(), slot.clone()));
+                    slot
+                }
+            }
+        };
+        let mut made = slot.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(encoded) = made.upgrade() {
+            return encoded;
+        }
+        let encoded = Arc::new(make());
+        *made = Arc::downgrade(&encoded);
+        encoded
+    }
+}
+
+/// What a lane does to records before they are batched.
+pub(crate) struct Preparation {
+    pub(crate) filter: Filter,
+    pub(crate) edits: Arc<Edits>,
+    pub(crate) additions: Additions,
+    pub(crate) body: Option<Body>,
+    pub(crate) route: Template,
+    /// Equal for lanes that write the same bytes.
+    key: Arc<str>,
+    scratch: Scratch,
+    route_text: String,
+    /// Bytes of body for a byte on the wire, as the last chunk had it: so much is allocated at once.
+    expansion: f64,
+}
+
+impl Preparation {
+    pub(crate) fn new(
+        filter: Filter,
+        edits: Arc<Edits>,
+        additions: Additions,
+        body: Option<Body>,
+        route: Template,
+    ) -> Self {
+        let key = body.as_ref().map_or_else(String::new, |body| {
+            format!(
+                "{}\0{}\0{}",
+                body.encoder.key(),
+                edits.key(),
+                String::from_utf8_lossy(additions.members())
+            )
+        });
+        Self {
+            filter,
+            edits,
+            additions,
+            body,
+            route,
+            key: key.into(),
+            scratch: Scratch::default(),
+            route_text: String::new(),
+            expansion: 1.5,
+        }
+    }
+
+    /// Hands the chunk's records to the batcher; calls `filtered` with the index of each that the
+    /// lane does not want.
+    pub(crate) fn prepare(
+        &mut self,
+        now: Instant,
+        placed: &Placed,
+        batcher: &mut Batcher,
+        mut filtered: impl FnMut(usize),
+    ) {
+        let chunk = &*placed.chunk;
+        let wanted = (!self.filter.is_empty()).then(|| {
+            let wanted: Vec<bool> =
+                chunk.records().map(|record| self.filter.accepts(&record.view())).collect();
+            wanted.iter().enumerate().filter(|(_, wanted)| !**wanted).for_each(|(index, _)| filtered(index));
+            wanted
+        });
+        let is_wanted = |index: usize| wanted.as_ref().is_none_or(|wanted| wanted[index]);
+        let encoded = self.encode(placed, &is_wanted, wanted.is_some());
+        batcher.begin_chunk(chunk.size());
+        for record in chunk.records().enumerate().filter(|(index, _)| is_wanted(*index)) {
+            let (index, record) = record;
+            let size = match &encoded {
+                Some(encoded) => encoded.size(index),
+                None => record.body().len(),
+            };
+            let item = Item { placed, encoded: encoded.as_ref(), index: index as u32, size };
+            match self.route.constant() {
+                Some(route) => batcher.push(now, route, item),
+                None => {
+                    self.route_text.clear();
+                    // What a sink is not to see, it is not to see in a name either.
+                    let view = self.edits.apply(record.view(), &mut self.scratch);
+                    self.route.render(record, &view, &mut self.route_text);
+                    if batcher.is_crowded(&self.route_text) {
+                        self.route_text.clear();
+                        self.route.render_stray(record, &view, &mut self.route_text);
+                    }
+                    batcher.push(now, &self.route_text, item);
+                }
+            }
+        }
+        batcher.end_chunk();
+    }
+
+    fn encode(
+        &mut self,
+        placed: &Placed,
+        is_wanted: &dyn Fn(usize) -> bool,
+        is_filtered: bool,
+    ) -> Option<Arc<Encoded>> {
+        let body = self.body.as_ref()?;
+        let encoding = Encoding {
+            encoder: &*body.encoder,
+            terminator: body.terminator,
+            edits: &self.edits,
+            additions: &self.additions,
+        };
+        let (scratch, expansion) = (&mut self.scratch, &mut self.expansion);
+        let mut make = || encoding.write(&placed.chunk, is_wanted, scratch, expansion);
+        Some(if is_filtered { Arc::new(make()) } else { placed.encodings.get_or_make(&self.key, make) })
+    }
+}
+
+struct Encoding<'a> {
+    encoder: &'a dyn Encoder,
+    terminator: &'static [u8],
+    edits: &'a Edits,
+    additions: &'a Additions,
+}
+
+impl Encoding<'_> {
+    fn write(
+        &self,
+        chunk: &Chunk,
+        is_wanted: &dyn Fn(usize) -> bool,
+        scratch: &mut Scratch,
+        expansion: &mut f64,
+    ) -> Encoded {
+        let mut bytes = Vec::with_capacity((chunk.size() as f64 * *expansion) as usize);
+        let mut ends = Vec::with_capacity(chunk.len());
+        for (index, record) in chunk.records().enumerate() {
+            if is_wanted(index) {
+                let view: View<'_> = record.view();
+                if self.edits.is_empty() {
+                    self.encoder.encode(record, &view, self.additions, &mut bytes);
+                } else {
+                    let view = self.edits.apply(view, scratch);
+                    self.encoder.encode(record, &view, self.additions, &mut bytes);
+                }
+                bytes.extend_from_slice(self.terminator);
+            }
+            ends.push(bytes.len() as u32);
+        }
+        // A little more than the last chunk took, so that most buffers never grow.
+        *expansion = (bytes.len() as f64 / chunk.size().max(1) as f64) * 1.05;
+        Encoded { bytes: bytes.into(), ends: ends.into(), terminator_len: self.terminator.len() }
+    }
+}

@@ -1,0 +1,78 @@
+//! Which places of a lane are closed, and how far the lane's cursor may move.
+
+use std::collections::VecDeque;
+
+use crate::record::Timestamp;
+
+/// The places that a lane has read and not yet passed.
+///
+/// The cursor moves only over an unbroken run of closed places: a gap is a batch still in flight, and
+/// a restart must meet it again.
+#[derive(Debug, Default)]
+pub(crate) struct Tracker {
+    chunks: VecDeque<Tracked>,
+    /// The place after everything that was read.
+    end: u64,
+}
+
+#[derive(Debug)]
+struct Tracked {
+    first: u64,
+    received: Timestamp,
+    /// One bit per record, set while it has no outcome.
+    open: Box<[u64]>,
+    open_count: usize,
+}
+
+impl Tracker {
+    /// The lane has read a chunk of so many records, which begins at `first` and ends before `end`.
+    pub(crate) fn read(&mut self, first: u64, records: usize, end: u64, received: Timestamp) {
+        let mut open = vec![u64::MAX; records.div_ceil(64)].into_boxed_slice();
+        if let Some(last) = open.last_mut()
+            && !records.is_multiple_of(64)
+        {
+            *last = (1 << (records % 64)) - 1;
+        }
+        self.chunks.push_back(Tracked { first, received, open, open_count: records });
+        self.end = end;
+    }
+
+    /// The place has an outcome. Returns whether it had none before: a place is closed once.
+    pub(crate) fn close(&mut self, place: u64) -> bool {
+        let after = self.chunks.partition_point(|chunk| chunk.first <= place);
+        let Some(chunk) = after.checked_sub(1).and_then(|index| self.chunks.get_mut(index)) else {
+            return false;
+        };
+        let offset = (place - chunk.first) as usize;
+        let Some(word) = chunk.open.get_mut(offset / 64) else { return false };
+        let bit = 1 << (offset % 64);
+        let was_open = *word & bit != 0;
+        *word &= !bit;
+        chunk.open_count -= usize::from(was_open);
+        was_open
+    }
+
+    /// The lowest place without an outcome; everything below is closed.
+    pub(crate) fn cursor(&mut self) -> u64 {
+        while self.chunks.front().is_some_and(|chunk| chunk.open_count == 0) {
+            self.chunks.pop_front();
+        }
+        match self.chunks.front() {
+            None => self.end,
+            Some(chunk) => {
+                let word = chunk.open.iter().position(|word| *word != 0).unwrap_or_default();
+                chunk.first + word as u64 * 64 + u64::from(chunk.open[word].trailing_zeros())
+            }
+        }
+    }
+
+    /// When the source got the oldest chunk that has places without an outcome.
+    pub(crate) fn oldest(&self) -> Option<Timestamp> {
+        self.chunks.front().map(|chunk| chunk.received)
+    }
+
+    /// Records without an outcome.
+    pub(crate) fn open(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.open_count).sum()
+    }
+}

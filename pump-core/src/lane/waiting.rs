@@ -1,0 +1,82 @@
+//! Batches that wait for another try, and who may start next.
+//!
+//! A batch that failed as a whole keeps its slot while it waits: a sink that is down is not tried
+//! with one batch after the other. Single records that are to come again wait aside without a slot,
+//! up to a bound, unless only one delivery at a time is allowed: then the log's order is kept.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::retry::History;
+use crate::plugin::Batch;
+
+/// How many batches may wait without a slot.
+const MAX_ASIDE: usize = 16;
+
+/// A batch that is to be tried at or after a moment.
+#[derive(Debug)]
+pub(crate) struct Pending {
+    pub(crate) batch: Arc<Batch>,
+    pub(crate) history: History,
+    pub(crate) not_before: Instant,
+    pub(crate) keeps_slot: bool,
+}
+
+impl Pending {
+    /// A batch that was never tried.
+    pub(crate) fn new(batch: Batch, now: Instant) -> Self {
+        Self { batch: Arc::new(batch), history: History::default(), not_before: now, keeps_slot: true }
+    }
+}
+
+/// The waiting batches of a lane.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    max_in_flight: usize,
+    /// In the order in which they failed.
+    batches: Vec<Pending>,
+}
+
+impl Waiting {
+    pub(crate) fn new(max_in_flight: usize) -> Self {
+        Self { max_in_flight, batches: Vec::new() }
+    }
+
+    pub(crate) fn push(&mut self, pending: Pending) {
+        self.batches.push(pending);
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.batches.is_empty()
+    }
+
+    /// Whether no slot is free for a batch that has none.
+    pub(crate) fn is_full(&self, in_flight: usize) -> bool {
+        in_flight + self.batches.iter().filter(|pending| pending.keeps_slot).count() >= self.max_in_flight
+    }
+
+    pub(crate) fn has_room_aside(&self) -> bool {
+        self.max_in_flight > 1
+            && self.batches.iter().filter(|pending| !pending.keeps_slot).count() < MAX_ASIDE
+    }
+
+    /// The next batch that may start now.
+    pub(crate) fn pop(&mut self, now: Instant, in_flight: usize) -> Option<Pending> {
+        let index = self
+            .batches
+            .iter()
+            .position(|pending| self.may_start(pending, in_flight) && pending.not_before <= now)?;
+        Some(self.batches.remove(index))
+    }
+
+    /// When the next one may start, if a slot allows it at all.
+    pub(crate) fn next_at(&self, in_flight: usize) -> Option<Instant> {
+        let may_start = self.batches.iter().filter(|pending| self.may_start(pending, in_flight));
+        may_start.map(|pending| pending.not_before).min()
+    }
+
+    fn may_start(&self, pending: &Pending, in_flight: usize) -> bool {
+        if pending.keeps_slot { in_flight < self.max_in_flight } else { !self.is_full(in_flight) }
+    }
+}

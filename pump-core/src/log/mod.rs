@@ -1,0 +1,121 @@
+//! The log: the ordered run of chunks between sources and sinks.
+//!
+//! A chunk that is appended gets places, one per record. Each lane reads at its own pace and closes
+//! what it has an outcome for; a chunk is settled when every required lane that takes it has closed
+//! it. Nobody pushes: a full log makes sources wait for room, and an empty one makes lanes wait for
+//! chunks.
+
+mod memory;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use memory::MemoryLog;
+
+use crate::accounting::LaneId;
+use crate::lane::Encodings;
+use crate::record::{Chunk, ChunkHead, Kind};
+
+/// A chunk and its first place in the log; the record at index `i` has place `first + i`.
+#[derive(Debug, Clone)]
+pub struct Placed {
+    pub(crate) first: u64,
+    pub(crate) chunk: Arc<Chunk>,
+    pub(crate) encodings: Arc<Encodings>,
+}
+
+impl Placed {
+    pub(crate) fn new(first: u64, chunk: Chunk) -> Self {
+        Self { first, chunk: Arc::new(chunk), encodings: Arc::default() }
+    }
+
+    /// The place after the chunk's last. A chunk without records takes one place too, so that
+    /// passing it can be seen.
+    pub(crate) fn end(&self) -> u64 {
+        self.first + self.chunk.len().max(1) as u64
+    }
+}
+
+/// What a lane takes from the log.
+#[derive(Debug, Clone)]
+pub(crate) struct LaneInterest {
+    /// Names of sources; `None`: all but the pump's own news.
+    pub(crate) sources: Option<Vec<Arc<str>>>,
+    pub(crate) kinds: Vec<Kind>,
+    /// Whether the log keeps a chunk, and does not settle it, until this lane has closed it.
+    pub(crate) is_required: bool,
+}
+
+impl LaneInterest {
+    /// Whether the lane takes chunks of this head.
+    pub(crate) fn takes(&self, head: &ChunkHead) -> bool {
+        self.kinds.contains(&head.kind)
+            && match &self.sources {
+                Some(names) => names.contains(&head.source),
+                None => &*head.source != crate::news::SOURCE,
+            }
+    }
+}
+
+/// What lies between sources and lanes. Calls are made per chunk or per batch, never per record.
+#[async_trait]
+pub trait Log: Send + Sync {
+    /// Waits until `bytes` more have room; then they are held until used or dropped. First come,
+    /// first served. More than the log can ever hold waits for an empty log.
+    async fn reserve(self: Arc<Self>, bytes: usize) -> Reservation;
+
+    /// The next chunk that the lane takes. Safe to drop while it waits.
+    async fn next(&self, lane: LaneId) -> Placed;
+
+    /// Whether [`Self::next`] would return at once.
+    fn has_unread(&self, lane: LaneId) -> bool;
+
+    /// The lane has closed every place below `cursor` that it takes.
+    fn advance(&self, lane: LaneId, cursor: u64);
+
+    /// Makes waiting lanes look again.
+    fn wake(&self);
+
+    /// What it holds now, in bytes.
+    fn size(&self) -> usize;
+
+    /// How many bytes it may hold.
+    fn max_size(&self) -> usize;
+
+    /// Nothing more will be settled: ends every source's run of settlements.
+    fn close(&self);
+
+    /// Used by [`Reservation`] alone.
+    #[doc(hidden)]
+    fn append_reserved(&self, chunk: Chunk, held: usize) -> usize;
+
+    /// Used by [`Reservation`] alone.
+    #[doc(hidden)]
+    fn release(&self, held: usize);
+}
+
+/// Room in the log that is held for a source.
+pub struct Reservation {
+    log: Arc<dyn Log>,
+    held: usize,
+}
+
+impl Reservation {
+    pub(crate) fn new(log: Arc<dyn Log>, held: usize) -> Self {
+        Self { log, held }
+    }
+
+    /// Appends a chunk within the room that is held, and over it where it has to be.
+    pub(crate) fn append(&mut self, chunk: Chunk) {
+        self.held = self.log.append_reserved(chunk, self.held);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        self.log.release(self.held);
+    }
+}

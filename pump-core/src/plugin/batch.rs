@@ -1,0 +1,232 @@
+//! A batch: what one delivery carries.
+//!
+//! A batch is a run of places in the log, not a run of bytes. It holds chunks and, where the sink
+//! wants bodies, encodings of chunks, both shared; a sink reads it slice by slice, and a slice is what
+//! one chunk gave to the batch (at most 4 MiB of it on the wire, but for a single larger record).
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::SinkError;
+use crate::edit::{Edits, Scratch};
+use crate::log::Placed;
+use crate::record::{IdKey, Record, RecordId, View};
+
+/// The bodies of a chunk's records, one after the other, each with its terminator.
+#[derive(Debug)]
+pub(crate) struct Encoded {
+    pub(crate) bytes: Bytes,
+    /// Where each record's body and terminator end; empty ones for records left out.
+    pub(crate) ends: Box<[u32]>,
+    pub(crate) terminator_len: usize,
+}
+
+impl Encoded {
+    pub(crate) fn start(&self, index: usize) -> usize {
+        index.checked_sub(1).map_or(0, |before| self.ends[before] as usize)
+    }
+
+    /// Body and terminator, in bytes.
+    pub(crate) fn size(&self, index: usize) -> usize {
+        self.ends[index] as usize - self.start(index)
+    }
+}
+
+/// What one chunk gives to a batch.
+#[derive(Debug, Clone)]
+pub(crate) struct Part {
+    pub(crate) placed: Placed,
+    pub(crate) encoded: Option<Arc<Encoded>>,
+    /// Runs of indices into the chunk, ascending.
+    pub(crate) runs: Vec<Range<u32>>,
+}
+
+impl Part {
+    pub(crate) fn len(&self) -> usize {
+        self.runs.iter().map(ExactSizeIterator::len).sum()
+    }
+
+    pub(crate) fn indices(&self) -> impl Iterator<Item = u32> {
+        self.runs.iter().cloned().flatten()
+    }
+
+    /// Adds an index above all others in the part.
+    pub(crate) fn push(&mut self, index: u32) {
+        match self.runs.last_mut() {
+            Some(run) if run.end == index => run.end += 1,
+            _ => self.runs.push(index..index + 1),
+        }
+    }
+}
+
+/// What one delivery carries: at least one record, all of one route.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    pub(crate) parts: Vec<Part>,
+    pub(crate) len: usize,
+    /// Bodies with terminators, or wire bytes where there are no bodies.
+    pub(crate) size: usize,
+    pub(crate) route: Arc<str>,
+    pub(crate) edits: Arc<Edits>,
+    pub(crate) id_key: Arc<IdKey>,
+}
+
+impl Batch {
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never: a batch has at least one record.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Bodies with their terminators, in bytes; wire bytes for a sink that reads fields only.
+    pub fn size(&self) -> usize {
+        self.size
+    }
+
+    /// The value of the sink's route template for all of its records.
+    pub fn route(&self) -> &str {
+        &self.route
+    }
+
+    /// The batch from its beginning, slice by slice; each call starts anew.
+    pub fn slices(&self) -> Slices<'_> {
+        Slices { batch: self, next: 0, before: 0 }
+    }
+
+    /// Every record with its place in the log, in order.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (&Part, u32)> {
+        self.parts.iter().flat_map(|part| part.indices().map(move |index| (part, index)))
+    }
+
+    /// The records whose numbers (0 for the batch's first) are wanted; `None` when none is.
+    pub(crate) fn subset(&self, mut is_wanted: impl FnMut(usize) -> bool) -> Option<Self> {
+        let mut subset = Self { parts: Vec::new(), len: 0, size: 0, ..self.clone() };
+        let mut number = 0;
+        for part in &self.parts {
+            let mut taken = Part { runs: Vec::new(), ..part.clone() };
+            for index in part.indices() {
+                if is_wanted(number) {
+                    taken.push(index);
+                    subset.len += 1;
+                    subset.size += part.size(index);
+                }
+                number += 1;
+            }
+            if !taken.runs.is_empty() {
+                subset.parts.push(taken);
+            }
+        }
+        (subset.len > 0).then_some(subset)
+    }
+}
+
+impl Part {
+    fn size(&self, index: u32) -> usize {
+        match &self.encoded {
+            Some(encoded) => encoded.size(index as usize),
+            None => self.placed.chunk.record(index as usize).body().len(),
+        }
+    }
+}
+
+/// Reads a batch slice by slice.
+#[derive(Debug)]
+pub struct Slices<'a> {
+    batch: &'a Batch,
+    next: usize,
+    before: usize,
+}
+
+impl<'a> Slices<'a> {
+    /// The next slice; `None` after the last.
+    pub async fn next(&mut self) -> Result<Option<Slice<'a>>, SinkError> {
+        // With the memory log every slice is at hand; a log on disk will load it here.
+        let Some(part) = self.batch.parts.get(self.next) else { return Ok(None) };
+        let slice = Slice { batch: self.batch, part, first: self.before };
+        self.next += 1;
+        self.before += part.len();
+        Ok(Some(slice))
+    }
+}
+
+/// A run of a batch's records that lie in memory.
+#[derive(Debug, Clone, Copy)]
+pub struct Slice<'a> {
+    batch: &'a Batch,
+    part: &'a Part,
+    first: usize,
+}
+
+impl<'a> Slice<'a> {
+    /// How many records.
+    pub fn len(&self) -> usize {
+        self.part.len()
+    }
+
+    /// Never.
+    pub fn is_empty(&self) -> bool {
+        self.part.runs.is_empty()
+    }
+
+    /// The number of the slice's first record in the batch, for [`Answers`](super::Answers).
+    pub fn first(&self) -> usize {
+        self.first
+    }
+
+    /// Bodies with their terminators as they lie in memory: as few pieces as there are gaps.
+    pub fn framed(&self) -> impl Iterator<Item = Bytes> + use<'a> {
+        let encoded = self.part.encoded.as_deref();
+        self.part.runs.iter().filter_map(move |run| {
+            let encoded = encoded?;
+            let end = encoded.ends[run.end as usize - 1] as usize;
+            Some(encoded.bytes.slice(encoded.start(run.start as usize)..end))
+        })
+    }
+
+    /// The records one by one.
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        let Self { batch, part, .. } = *self;
+        part.indices().map(move |index| Entry { batch, part, index: index as usize })
+    }
+}
+
+/// One record of a batch.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry<'a> {
+    batch: &'a Batch,
+    part: &'a Part,
+    index: usize,
+}
+
+impl<'a> Entry<'a> {
+    /// The encoded body without its terminator; empty for a sink that reads fields only.
+    pub fn body(&self) -> &'a [u8] {
+        let Some(encoded) = &self.part.encoded else { return &[] };
+        let end = encoded.ends[self.index] as usize - encoded.terminator_len;
+        &encoded.bytes[encoded.start(self.index)..end]
+    }
+
+    /// The record as it came, before `omit` and `redact`.
+    pub fn record(&self) -> Record<'a> {
+        self.part.placed.chunk.record(self.index)
+    }
+
+    /// The record's id.
+    pub fn id(&self) -> RecordId {
+        self.record().id(&self.batch.id_key)
+    }
+
+    /// The fields after `omit` and `redact`; `scratch` holds what had to be rewritten.
+    pub fn view<'s>(&self, scratch: &'s mut Scratch) -> View<'s>
+    where
+        'a: 's,
+    {
+        self.batch.edits.apply(self.record().view(), scratch)
+    }
+}

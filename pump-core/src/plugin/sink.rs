@@ -1,0 +1,114 @@
+//! A sink: where batches go.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::de::DeserializeOwned;
+
+use super::{Answers, Batch, Deadline, PlanError, SinkError};
+use crate::config::Format;
+use crate::encode::Encoder;
+use crate::record::Kind;
+use crate::template::Template;
+
+/// A destination. Everything but the attempt itself is the engine's work.
+#[async_trait]
+pub trait Sink: Send + Sync + Sized + 'static {
+    /// The `type` in the pipeline file.
+    const NAME: &'static str;
+    /// The plugin's own keys, strict; the engine's keys are taken out before.
+    type Config: DeserializeOwned + JsonSchema + Send + Sync + 'static;
+
+    /// Checks the configuration and says what the engine needs to know. Pure: called by `check` too.
+    fn plan(config: &Self::Config, format: Option<Format>) -> Result<SinkPlan, PlanError>;
+
+    /// Builds clients and contacts nobody: a start never waits for a sink. Called once.
+    async fn open(config: Self::Config, context: SinkContext) -> Result<Self, SinkError>;
+
+    /// Makes one attempt. Up to `max_in_flight` calls run at once. May be dropped at any await: what
+    /// was not answered is delivered again.
+    async fn deliver(&self, batch: &Batch, deadline: Deadline) -> Result<Answers, SinkError>;
+
+    /// Whether the destination can be reached and is willing. Called before the first attempt is due,
+    /// by `check --connect`, and while the lane is unavailable.
+    async fn probe(&self) -> Result<(), SinkError>;
+
+    /// Ends in order. Called once, after the last attempt.
+    async fn close(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
+/// What the engine needs to know of a sink.
+pub struct SinkPlan {
+    /// What the sink can take.
+    pub kinds: Vec<Kind>,
+    /// How records become bytes; `None` for a sink that reads fields only.
+    pub body: Option<Body>,
+    /// Where a batch ends unless the pipeline file says otherwise.
+    pub batch: BatchDefaults,
+    /// Batches are cut per value of this template.
+    pub route: Template,
+    /// Network addresses (`host:port`) that the sink will contact, for policies.
+    pub targets: Vec<String>,
+    /// Whether `add` has a place in what the sink writes.
+    pub takes_additions: bool,
+}
+
+/// How records become bytes.
+pub struct Body {
+    /// Writes one record.
+    pub encoder: Arc<dyn Encoder>,
+    /// Follows each body in [`Slice::framed`](super::Slice::framed), such as a newline.
+    pub terminator: &'static [u8],
+}
+
+/// Where a batch ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct BatchDefaults {
+    /// Records.
+    pub max_records: usize,
+    /// Bytes as encoded, or as on the wire where the sink reads fields only.
+    pub max_bytes: usize,
+    /// From the first record on.
+    pub max_age: Duration,
+}
+
+impl Default for BatchDefaults {
+    fn default() -> Self {
+        Self { max_records: 5_000, max_bytes: 4 << 20, max_age: Duration::from_secs(1) }
+    }
+}
+
+/// What a sink gets besides its configuration.
+#[derive(Debug, Clone)]
+pub struct SinkContext {
+    /// The sink's name in the pipeline file.
+    pub name: Arc<str>,
+}
+
+/// The erased twin of [`Sink`], which the engine holds.
+#[async_trait]
+pub trait DynSink: Send + Sync {
+    /// See [`Sink::deliver`].
+    async fn deliver(&self, batch: &Batch, deadline: Deadline) -> Result<Answers, SinkError>;
+    /// See [`Sink::probe`].
+    async fn probe(&self) -> Result<(), SinkError>;
+    /// See [`Sink::close`].
+    async fn close(&self) -> Result<(), SinkError>;
+}
+
+#[async_trait]
+impl<S: Sink> DynSink for S {
+    async fn deliver(&self, batch: &Batch, deadline: Deadline) -> Result<Answers, SinkError> {
+        Sink::deliver(self, batch, deadline).await
+    }
+    async fn probe(&self) -> Result<(), SinkError> {
+        Sink::probe(self).await
+    }
+    async fn close(&self) -> Result<(), SinkError> {
+        Sink::close(self).await
+    }
+}

@@ -1,0 +1,113 @@
+//! Plugins for tests: a source that hands over what it is given, a sink that does as it is told, and
+//! a store of dead letters in memory that can be made to fail.
+
+mod sink;
+mod source;
+mod store;
+
+pub use sink::{Reaction, ScriptedSink};
+pub use source::{ListSource, Settlements};
+pub use store::MemoryStore;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::edit::Edits;
+use crate::encode::{Additions, Encoder};
+use crate::engine::{Blueprint, LaneBlueprint, SourceBlueprint};
+use crate::filter::Filter;
+use crate::lane::{Batcher, Cut, LaneSettings, Limits, Preparation, RetrySettings};
+use crate::log::Placed;
+use crate::plugin::{Batch, BatchDefaults, Body, DynSource, Mode};
+use crate::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Record, Timestamp, View};
+use crate::template::Template;
+
+/// Writes the body as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct WireEncoder;
+
+impl Encoder for WireEncoder {
+    fn key(&self) -> &str {
+        "wire"
+    }
+
+    fn encode(&self, record: Record<'_>, _: &View<'_>, _: &Additions, out: &mut Vec<u8>) {
+        out.extend_from_slice(record.body());
+    }
+}
+
+/// A batch of these bodies (JSON objects, as events), each with a newline after it.
+pub fn batch(bodies: &[&str], route: &str) -> Batch {
+    let mut start = 0;
+    let entries: Vec<_> = bodies
+        .iter()
+        .enumerate()
+        .map(|(position, body)| {
+            let entry = (position as u64, start..start + body.len());
+            start += body.len();
+            entry
+        })
+        .collect();
+    let head = ChunkHead {
+        source: "test".into(),
+        partition: Partition::new("test"),
+        kind: Kind::Event,
+        codec: Codec::Json,
+        received: Timestamp::now(),
+    };
+    let parsed = Chunk::parse(head, bodies.concat().into(), 0..bodies.len() as u64, entries);
+    assert!(parsed.undecodable.is_empty(), "{:?}", parsed.undecodable);
+    let body = Some(Body { encoder: Arc::new(WireEncoder), terminator: b"\n" });
+    let (filter, edits) = (Filter::default(), Arc::<Edits>::default());
+    let mut preparation =
+        Preparation::new(filter, edits.clone(), Additions::default(), body, Template::constant_of(route));
+    let limits = Limits {
+        batch: BatchDefaults { max_records: usize::MAX, max_bytes: usize::MAX, max_age: Duration::MAX },
+        max_span: usize::MAX,
+        max_held: usize::MAX,
+    };
+    let mut batcher = Batcher::new(limits);
+    preparation.prepare(Instant::now(), &Placed::new(0, parsed.chunk), &mut batcher, |_| {});
+    batcher.cut_all();
+    let Cut { route, parts, len, size } = batcher.pop().expect("there is at least one body");
+    Batch { parts, len, size, route, edits, id_key: Arc::default() }
+}
+
+/// A blueprint of one or more sources and no lanes, with a small log.
+pub fn blueprint(mode: Mode, sources: Vec<(&str, Box<dyn DynSource>)>) -> Blueprint {
+    let sources = sources.into_iter().map(|(name, source)| SourceBlueprint { name: name.into(), source });
+    Blueprint {
+        sources: sources.collect(),
+        lanes: Vec::new(),
+        log_size: 1 << 20,
+        dead_letters: Arc::new(MemoryStore::default()),
+        id_key: Arc::new(IdKey::default()),
+        mode,
+        shutdown_timeout: Duration::from_secs(5),
+    }
+}
+
+/// A required lane that takes events and writes them as they came, in batches of ten.
+pub fn lane(name: &str, sink: &ScriptedSink) -> LaneBlueprint {
+    LaneBlueprint {
+        name: name.into(),
+        sink: Arc::new(sink.clone()),
+        sources: None,
+        kinds: vec![Kind::Event],
+        is_required: true,
+        filter: Filter::default(),
+        edits: Edits::default(),
+        additions: Additions::default(),
+        body: Some(Body { encoder: Arc::new(WireEncoder), terminator: b"\n" }),
+        route: Template::constant_of(""),
+        settings: LaneSettings {
+            batch: BatchDefaults { max_records: 10, max_bytes: 64 << 10, max_age: Duration::from_secs(1) },
+            max_in_flight: 2,
+            rate_limit: None,
+            timeout: Duration::from_secs(10),
+            retry: RetrySettings::default(),
+        },
+    }
+}
