@@ -7,7 +7,7 @@ use std::path::Path;
 #[test]
 fn members_name_no_versions_of_their_own() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    for member in ["pump-core", "sources", "sinks"] {
+    for member in ["pump-core", "sources", "sinks", "testing"] {
         let manifest =
             fs::read_to_string(root.join(member).join("Cargo.toml")).expect("a member has a manifest");
         let own = manifest.lines().find(|line| line.contains("version = "));

@@ -1,1 +1,10 @@
 //! The built-in sinks: one folder and one cargo feature each.
+
+#[cfg(any(feature = "file", feature = "stdout"))]
+mod encoding;
+#[cfg(feature = "file")]
+pub mod file;
+#[cfg(feature = "null")]
+pub mod null;
+#[cfg(feature = "stdout")]
+pub mod stdout;

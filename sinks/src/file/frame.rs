@@ -1,0 +1,119 @@
+//! Whole frames: what one delivery appends, and where the last of them ends in a file that was left
+//! behind.
+//!
+//! A frame is a run of lines, one gzip member, or one zstd frame. Each can be read after any other,
+//! so a file that ends with a whole frame is a whole file.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
+
+use bytes::Bytes;
+
+use super::config::Compression;
+use crate::encoding::Encoding;
+
+/// Makes one frame of these pieces.
+pub(super) fn frame(pieces: &[Bytes], compression: Compression) -> io::Result<Vec<Bytes>> {
+    match compression {
+        Compression::None => Ok(pieces.to_vec()),
+        Compression::Gzip => {
+            // Level 1 takes a third of the time of the usual 6 for logs, and a tenth more room.
+            let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+            pieces.iter().try_for_each(|piece| encoder.write_all(piece))?;
+            Ok(vec![encoder.finish()?.into()])
+        }
+        #[cfg(feature = "zstd")]
+        Compression::Zstd => {
+            let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 1)?;
+            encoder.include_checksum(true)?;
+            pieces.iter().try_for_each(|piece| encoder.write_all(piece))?;
+            Ok(vec![encoder.finish()?.into()])
+        }
+        #[cfg(not(feature = "zstd"))]
+        Compression::Zstd => Err(io::Error::other("this build has no zstd")),
+    }
+}
+
+/// Where the last whole frame ends, in bytes from the start.
+pub(super) fn whole_length(file: &File, compression: Compression, encoding: Encoding) -> io::Result<u64> {
+    let mut reader = BufReader::with_capacity(256 << 10, file);
+    reader.seek(SeekFrom::Start(0))?;
+    match compression {
+        Compression::None => whole_lines(&mut reader, encoding == Encoding::Csv),
+        Compression::Gzip => whole_frames(&mut reader, |reader| {
+            io::copy(&mut flate2::bufread::GzDecoder::new(reader), &mut io::sink()).map(drop)
+        }),
+        #[cfg(feature = "zstd")]
+        Compression::Zstd => whole_frames(&mut reader, |reader| {
+            let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?.single_frame();
+            io::copy(&mut decoder, &mut io::sink()).map(drop)
+        }),
+        #[cfg(not(feature = "zstd"))]
+        Compression::Zstd => Err(io::Error::other("this build has no zstd")),
+    }
+}
+
+/// After the last newline; in csv a newline within quotes ends no line.
+fn whole_lines(reader: &mut impl BufRead, has_quotes: bool) -> io::Result<u64> {
+    let (mut at, mut whole, mut is_quoted) = (0, 0, false);
+    loop {
+        let block = reader.fill_buf()?;
+        if block.is_empty() {
+            return Ok(whole);
+        }
+        for (offset, byte) in block.iter().enumerate() {
+            match byte {
+                b'"' if has_quotes => is_quoted = !is_quoted,
+                b'\n' if !is_quoted => whole = at + offset as u64 + 1,
+                _ => {}
+            }
+        }
+        let length = block.len();
+        at += length as u64;
+        reader.consume(length);
+    }
+}
+
+/// After the last frame that can be read to its end.
+fn whole_frames<R: BufRead>(
+    reader: &mut R,
+    read_one: impl Fn(&mut Counting<'_, R>) -> io::Result<()>,
+) -> io::Result<u64> {
+    let mut whole = 0;
+    loop {
+        if reader.fill_buf()?.is_empty() {
+            return Ok(whole);
+        }
+        let mut counting = Counting { reader, count: 0 };
+        match read_one(&mut counting) {
+            Ok(()) => whole += counting.count,
+            // Torn or not a frame at all: what came before stays.
+            Err(_) => return Ok(whole),
+        }
+    }
+}
+
+/// Counts what a decoder takes, which reads no further than its frame.
+struct Counting<'a, R> {
+    reader: &'a mut R,
+    count: u64,
+}
+
+impl<R: BufRead> Read for Counting<'_, R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.count += count as u64;
+        Ok(count)
+    }
+}
+
+impl<R: BufRead> BufRead for Counting<'_, R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.reader.fill_buf()
+    }
+
+    fn consume(&mut self, count: usize) {
+        self.count += count as u64;
+        self.reader.consume(count);
+    }
+}

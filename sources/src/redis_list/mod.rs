@@ -1,0 +1,74 @@
+//! The `redis_list` source: the lists that Tyk gateways append to, without losing a record.
+//!
+//! A gateway's list cannot be read in place: the gateway expires it as a whole, and whoever trims it
+//! after a delay may trim what came later. So a pump takes the whole list in one atomic step, by
+//! renaming it to a **segment**, a name that only pumps use. A segment never grows and has no TTL; its
+//! records have absolute offsets, so trimming is idempotent and a late trim cannot remove what was not
+//! delivered. Each segment belongs, under a lease, to the pump that holds its current token; when the
+//! lease has passed, another pump takes it over with a new token and the former holder is refused.
+//!
+//! A record leaves Redis only at a segment's head, by the holder of the current token, below an offset
+//! under which everything is settled.
+//!
+//! `keys` names things, `server` talks to Redis (each change is a Lua script), `lease` is the state of
+//! what is held, `run` is the loop, `watch` tells the operator what is wrong.
+
+mod chunks;
+mod config;
+mod keys;
+mod lease;
+#[cfg(test)]
+mod model;
+#[cfg(test)]
+mod proof;
+mod run;
+mod server;
+mod watch;
+
+use async_trait::async_trait;
+use pump_core::plugin::{PlanError, Port, Source, SourceContext, SourceError, SourcePlan};
+use pump_core::record::Kind;
+
+pub use config::{Eviction, Mode, OnMemory, RedisListConfig};
+use keys::{ListKeys, lists};
+use run::Running;
+use server::Server;
+
+/// Reads a gateway's lists.
+pub struct RedisListSource {
+    config: RedisListConfig,
+    server: Server,
+    lists: Vec<ListKeys>,
+}
+
+#[async_trait]
+impl Source for RedisListSource {
+    const NAME: &'static str = "redis_list";
+    type Config = RedisListConfig;
+
+    fn plan(config: &RedisListConfig) -> Result<SourcePlan, PlanError> {
+        let all = lists(&config.key_prefix, config.keys.as_deref(), config.codec);
+        let mut kinds: Vec<Kind> = all.iter().map(|keys| keys.kind).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        Server::new(config)
+            .map_err(|error| PlanError::new("url", format!("this is no address of a Redis: {error}")))?;
+        Ok(SourcePlan { kinds, targets: vec![config.url.to_string()], notes: Vec::new() })
+    }
+
+    async fn open(config: RedisListConfig, context: SourceContext) -> Result<Self, SourceError> {
+        let server = Server::new(&config)
+            .map_err(|error| SourceError::caused("this is no address of a Redis", error))?;
+        let mut lists = lists(&config.key_prefix, config.keys.as_deref(), config.codec);
+        lists.retain(|keys| context.kinds.contains(&keys.kind));
+        Ok(Self { config, server, lists })
+    }
+
+    async fn probe(&self) -> Result<(), SourceError> {
+        self.server.ping().await.map_err(|error| SourceError::caused("redis cannot be reached", error))
+    }
+
+    async fn run(self, port: Port) -> Result<(), SourceError> {
+        Running::new(self.config, self.server, self.lists, port).run().await
+    }
+}

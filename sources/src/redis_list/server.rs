@@ -1,0 +1,325 @@
+//! Typed calls on a Redis server. Everything that changes something is a script, whole or not at all.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use redis::aio::{ConnectionManager, ConnectionManagerConfig};
+use redis::{Client, Cmd, ErrorKind, IntoConnectionInfo, Pipeline, RedisError, Script, Value, cmd, pipe};
+use tokio::sync::OnceCell;
+
+use super::config::RedisListConfig;
+use super::keys::ListKeys;
+
+/// How long Redis may take for an answer. A reply may be megabytes, and the server may be loading.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Records in one reply. More small ones than this take Lua longer than their bytes are worth.
+const MAX_RECORDS: u64 = 10_000;
+
+/// A connection that is made anew when it breaks.
+pub(super) struct Server {
+    client: Client,
+    connection: OnceCell<ConnectionManager>,
+    scripts: Scripts,
+}
+
+/// The texts of the four scripts. Each runs in Redis as one step; what each line is for stands in it.
+#[derive(Debug, Clone)]
+pub(super) struct ScriptTexts {
+    pub(super) seal: String,
+    pub(super) steal: String,
+    pub(super) read: String,
+    pub(super) ack: String,
+}
+
+impl Default for ScriptTexts {
+    fn default() -> Self {
+        Self {
+            seal: include_str!("scripts/seal.lua").into(),
+            steal: include_str!("scripts/steal.lua").into(),
+            read: include_str!("scripts/read.lua").into(),
+            ack: include_str!("scripts/ack.lua").into(),
+        }
+    }
+}
+
+struct Scripts {
+    seal: Script,
+    steal: Script,
+    read: Script,
+    ack: Script,
+}
+
+/// What one list looks like now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ListState {
+    pub(super) length: u64,
+    /// Until the gateway's expiry; `None`: it has none.
+    pub(super) ttl: Option<Duration>,
+    /// A segment of it whose lease has passed.
+    pub(super) due_segment: Option<Arc<str>>,
+}
+
+/// Records as they came in one reply.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// The offset of the first one in its segment.
+    pub(super) first: u64,
+    /// Their sizes in bytes.
+    pub(super) sizes: Vec<u32>,
+    /// One after the other.
+    pub(super) records: Bytes,
+}
+
+/// What to tell Redis of one segment.
+#[derive(Debug, Clone)]
+pub(super) struct Ack<'a> {
+    pub(super) keys: &'a ListKeys,
+    pub(super) segment: &'a str,
+    pub(super) token: &'a str,
+    /// All below is settled.
+    pub(super) offset: u64,
+    pub(super) lease: Duration,
+}
+
+/// What Redis says to an [`Ack`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Acked {
+    /// That many records are left; the lease is extended.
+    Left(u64),
+    /// Somebody else holds the segment, or it is gone.
+    Stale,
+}
+
+/// What the server says of itself.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(super) struct Memory {
+    pub(super) used: u64,
+    /// 0: no limit.
+    pub(super) max: u64,
+    pub(super) policy: String,
+}
+
+impl Server {
+    pub(super) fn new(config: &RedisListConfig) -> Result<Self, RedisError> {
+        let mut info = config.url.expose().into_connection_info()?;
+        let mut settings = info.redis_settings().clone();
+        if let Some(username) = &config.username {
+            settings = settings.set_username(username);
+        }
+        if let Some(password) = &config.password {
+            settings = settings.set_password(password.expose());
+        }
+        info = info.set_redis_settings(settings);
+        Ok(Self::with_scripts(Client::open(info)?, &ScriptTexts::default()))
+    }
+
+    pub(super) fn with_scripts(client: Client, texts: &ScriptTexts) -> Self {
+        let scripts = Scripts {
+            seal: Script::new(&texts.seal),
+            steal: Script::new(&texts.steal),
+            read: Script::new(&texts.read),
+            ack: Script::new(&texts.ack),
+        };
+        Self { client, connection: OnceCell::new(), scripts }
+    }
+
+    /// Whether it answers and lets us in.
+    pub(super) async fn ping(&self) -> Result<(), RedisError> {
+        cmd("PING").query_async(&mut self.connection().await?).await
+    }
+
+    /// Looks at all lists in one round trip.
+    pub(super) async fn look(&self, lists: &[ListKeys]) -> Result<Vec<ListState>, RedisError> {
+        let mut ask = pipe();
+        ask.cmd("TIME");
+        for keys in lists {
+            ask.cmd("LLEN").arg(&*keys.list);
+            ask.cmd("PTTL").arg(&*keys.list);
+            ask.cmd("ZRANGE").arg(&*keys.idx).arg(0).arg(0).arg("WITHSCORES");
+        }
+        let mut answers: std::vec::IntoIter<Value> = self.ask(&ask).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Value::Nil);
+        let (seconds, micros): (u64, u64) = redis::from_redis_value(next())?;
+        let now = seconds * 1_000 + micros / 1_000;
+        lists
+            .iter()
+            .map(|_| {
+                let length = redis::from_redis_value(next())?;
+                let ttl: i64 = redis::from_redis_value(next())?;
+                let oldest: Vec<(String, f64)> = redis::from_redis_value(next())?;
+                let due = oldest.into_iter().find(|(_, deadline)| *deadline <= now as f64);
+                Ok(ListState {
+                    length,
+                    ttl: u64::try_from(ttl).ok().map(Duration::from_millis),
+                    due_segment: due.map(|(segment, _)| segment.into()),
+                })
+            })
+            .collect()
+    }
+
+    /// The segments of a list that are in its index.
+    pub(super) async fn segments(&self, keys: &ListKeys) -> Result<Vec<String>, RedisError> {
+        cmd("ZRANGE").arg(&*keys.idx).arg(0).arg(-1).query_async(&mut self.connection().await?).await
+    }
+
+    /// How many records wait in these lists, also those in segments.
+    pub(super) async fn backlog(&self, lists: &[String]) -> Result<u64, RedisError> {
+        let mut total = 0;
+        // Thousands of segments are asked for in portions, so that nobody else waits long.
+        for lists in lists.chunks(1_000) {
+            let mut ask = pipe();
+            for list in lists {
+                ask.cmd("LLEN").arg(list);
+            }
+            let lengths: Vec<u64> = ask.query_async(&mut self.connection().await?).await?;
+            total += lengths.iter().sum::<u64>();
+        }
+        Ok(total)
+    }
+
+    /// Takes the whole list; `None` when it is empty, or when the segment's name is taken.
+    pub(super) async fn seal(
+        &self,
+        keys: &ListKeys,
+        segment: &str,
+        token: &str,
+        lease: Duration,
+    ) -> Result<Option<u64>, RedisError> {
+        let mut call = self.scripts.seal.prepare_invoke();
+        call.key(&*keys.list).key(&*keys.idx).key(&*keys.own).key(&*keys.base).key(segment);
+        call.arg(token).arg(lease.as_millis() as u64);
+        let length: i64 = call.invoke_async(&mut self.connection().await?).await?;
+        Ok(u64::try_from(length).ok().filter(|length| *length > 0))
+    }
+
+    /// Takes over a segment whose lease has passed: the offsets of what is left in it. `None` when
+    /// somebody else was faster.
+    pub(super) async fn steal(
+        &self,
+        keys: &ListKeys,
+        segment: &str,
+        token: &str,
+        lease: Duration,
+    ) -> Result<Option<Range<u64>>, RedisError> {
+        let mut call = self.scripts.steal.prepare_invoke();
+        call.key(&*keys.idx).key(&*keys.own).key(&*keys.base).key(segment);
+        call.arg(token).arg(lease.as_millis() as u64);
+        let found: Option<(u64, u64)> = call.invoke_async(&mut self.connection().await?).await?;
+        Ok(found.map(|(base, left)| base..base + left))
+    }
+
+    /// Reads from an offset on; `None` when the token is stale.
+    pub(super) async fn read(
+        &self,
+        keys: &ListKeys,
+        segment: &str,
+        token: &str,
+        offset: u64,
+        max_bytes: u64,
+    ) -> Result<Option<Reply>, RedisError> {
+        let mut call = self.scripts.read.prepare_invoke();
+        call.key(segment).key(&*keys.own).key(&*keys.base);
+        call.arg(token).arg(offset).arg(MAX_RECORDS).arg(max_bytes);
+        let reply: Option<(u64, Bytes, Bytes)> = call.invoke_async(&mut self.connection().await?).await?;
+        let Some((first, sizes, records)) = reply else { return Ok(None) };
+        let sizes: Vec<u32> =
+            sizes.as_chunks().0.iter().map(|size: &[u8; 4]| u32::from_le_bytes(*size)).collect();
+        let total: u64 = sizes.iter().map(|size| u64::from(*size)).sum();
+        if total != records.len() as u64 {
+            return Err((ErrorKind::UnexpectedReturnType, "sizes and records do not agree").into());
+        }
+        Ok(Some(Reply { first, sizes, records }))
+    }
+
+    /// Removes what is settled and extends leases, many segments in one round trip.
+    pub(super) async fn ack(&self, acks: &[Ack<'_>]) -> Result<Vec<Acked>, RedisError> {
+        let mut ask = pipe();
+        for Ack { keys, segment, token, offset, lease } in acks {
+            let mut call = Cmd::new();
+            call.arg("EVALSHA").arg(self.scripts.ack.get_hash()).arg(4);
+            call.arg(&*keys.idx).arg(&*keys.own).arg(&*keys.base).arg(*segment);
+            call.arg(*token).arg(*offset).arg(lease.as_millis() as u64);
+            ask.add_command(call);
+        }
+        let answers = match self.ask(&ask).await {
+            Err(error) if error.code() == Some("NOSCRIPT") => {
+                self.scripts.ack.prepare_invoke().load_async(&mut self.connection().await?).await?;
+                self.ask(&ask).await?
+            }
+            answers => answers?,
+        };
+        answers
+            .into_iter()
+            .map(|answer| {
+                let left: i64 = redis::from_redis_value(answer)?;
+                Ok(u64::try_from(left).map_or(Acked::Stale, Acked::Left))
+            })
+            .collect()
+    }
+
+    /// Registers segments that lie in Redis but in no index, as a failover can leave them; anybody may
+    /// take them over then. Returns how many there were.
+    pub(super) async fn register_lost(&self, lists: &[ListKeys]) -> Result<usize, RedisError> {
+        let mut connection = self.connection().await?;
+        let (mut cursor, mut found) = (0u64, 0);
+        loop {
+            let mut scan = cmd("SCAN");
+            scan.arg(cursor).arg("MATCH").arg("*:pump:seg:*").arg("COUNT").arg(1_000).arg("TYPE").arg("list");
+            let (next, names): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+            for name in names {
+                let Some(keys) = lists.iter().find(|keys| name.starts_with(&*keys.segments)) else {
+                    continue;
+                };
+                // Nothing changes for a segment that is registered.
+                let mut add = cmd("ZADD");
+                let added: usize =
+                    add.arg(&*keys.idx).arg("NX").arg(0).arg(&name).query_async(&mut connection).await?;
+                found += added;
+            }
+            cursor = next;
+            if cursor == 0 {
+                return Ok(found);
+            }
+        }
+    }
+
+    /// Memory and eviction, from INFO: CONFIG is often forbidden.
+    pub(super) async fn memory(&self) -> Result<Memory, RedisError> {
+        let info: String = cmd("INFO").arg("memory").query_async(&mut self.connection().await?).await?;
+        let value = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .unwrap_or_default()
+                .trim()
+        };
+        Ok(Memory {
+            used: value("used_memory").parse().unwrap_or_default(),
+            max: value("maxmemory").parse().unwrap_or_default(),
+            policy: value("maxmemory_policy").to_owned(),
+        })
+    }
+
+    /// Whether Tyk Pump has left its mark.
+    pub(super) async fn has_seen_tyk_pump(&self) -> Result<bool, RedisError> {
+        cmd("EXISTS").arg("version-check-pump").query_async(&mut self.connection().await?).await
+    }
+
+    async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, RedisError> {
+        pipeline.query_async(&mut self.connection().await?).await
+    }
+
+    async fn connection(&self) -> Result<ConnectionManager, RedisError> {
+        let connect = || {
+            let config = ConnectionManagerConfig::new()
+                .set_connection_timeout(Some(PATIENCE))
+                .set_response_timeout(Some(PATIENCE))
+                // The source has its own backoff, and goes on with other things meanwhile.
+                .set_number_of_retries(0);
+            ConnectionManager::new_with_config(self.client.clone(), config)
+        };
+        self.connection.get_or_try_init(connect).await.cloned()
+    }
+}

@@ -1,0 +1,18 @@
+//! Real servers for the tests: started on free ports in folders of their own, ended by their process.
+//!
+//! A server that is not installed fails the test and says what to do: nothing is skipped.
+
+mod redis_server;
+
+pub use redis_server::{RedisOptions, RedisServer};
+
+use std::net::{SocketAddr, TcpListener};
+
+/// An address on the loopback interface that nobody listens on now.
+///
+/// # Panics
+/// When there is none.
+pub fn free_address() -> SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
+    listener.local_addr().expect("it is bound")
+}
