@@ -2,17 +2,29 @@
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pump
 deny := $(cache)/cargo-deny-0.20.2
 
-.PHONY: test check
+.PHONY: demo test check chaos setup
 
-## test: every test
-test:
+## demo: made-up traffic through the log into files, with a live summary; nothing to install
+demo:
+	cargo run --locked --quiet --no-default-features --features demo -- demo
+
+## test: every test; installs the servers it needs first
+test: setup
 	cargo test --locked --workspace
 
-## check: formatting, lints, licences
+## check: formatting, lints, licences, and where versions may come from
 check: $(deny)/bin/cargo-deny
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(deny)/bin/cargo-deny --locked check bans licenses sources
+	cargo test --locked --test suite layout
+
+## chaos: what takes too long for every day: a hundred rounds of kills, and huge records
+chaos: setup
+	PUMP_TEST_KILL_ROUNDS=100 cargo test --locked --test suite -- --include-ignored kills_at_random memory_stays
+
+setup:
+	scripts/setup.sh
 
 $(deny)/bin/cargo-deny:
 	cargo install --locked --quiet --root $(deny) cargo-deny@0.20.2

@@ -1,5 +1,7 @@
-//! The `pump` command.
+//! The `pump` command with the built-in sources and sinks.
 
-fn main() {
-    println!("pump {}", env!("CARGO_PKG_VERSION"));
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    pump::main(pump::builtin())
 }

@@ -1,0 +1,133 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+use pump_core::config::ConfigErrors;
+use pump_core::plugin::{Mode, Registry};
+
+use crate::{assemble, check, plugins, run};
+
+/// Takes records from a buffer and delivers each of them, at least once, to every sink that wants it.
+#[derive(Debug, Parser)]
+#[command(name = "pump", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run a pipeline.
+    Run {
+        #[command(flatten)]
+        files: Files,
+        /// End with 0 once what the sources held at the start is delivered.
+        #[arg(long)]
+        drain: bool,
+    },
+    /// Validate a pipeline file and say what it does.
+    Check {
+        #[command(flatten)]
+        files: Files,
+        /// Ask every source and sink whether it can be reached, too.
+        #[arg(long)]
+        connect: bool,
+    },
+    /// See pump at work: made-up traffic goes through the log into files and a live summary.
+    #[cfg(feature = "demo")]
+    Demo(crate::demo::DemoArguments),
+    /// List sources and sinks, or one plugin's keys with their types and defaults.
+    Plugins {
+        /// The plugin's type, as in the pipeline file.
+        name: Option<String>,
+    },
+    /// Print the JSON Schema of the pipeline file, for editors.
+    Schema,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// A pipeline file, or a folder of them; several are laid together.
+    #[arg(short = 'c', long = "config", required = true, value_name = "FILE|DIR")]
+    pub(crate) config: Vec<PathBuf>,
+}
+
+/// Why a command did not do what it should.
+pub(crate) enum Failure {
+    /// The pipeline file is wrong: exit code 2.
+    Wrong(ConfigErrors),
+    /// The command line is wrong although its form is right: exit code 2.
+    Usage(String),
+    /// It failed while it ran: exit code 1.
+    Failed(anyhow::Error),
+}
+
+impl From<ConfigErrors> for Failure {
+    fn from(errors: ConfigErrors) -> Self {
+        Self::Wrong(errors)
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Failed(error)
+    }
+}
+
+pub(crate) fn main(registry: Registry) -> ExitCode {
+    end_at_a_panic();
+    match dispatch(Arguments::parse().command, &registry) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure::Wrong(errors)) => {
+            eprintln!("{errors}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Usage(message)) => {
+            eprintln!("error: {message}");
+            ExitCode::from(2)
+        }
+        Err(Failure::Failed(error)) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
+    match command {
+        Command::Run { files, drain } => {
+            let mode = if drain { Mode::Drain } else { Mode::Follow };
+            run::run(assemble::load_plan(&files.config, registry)?, mode)
+        }
+        Command::Check { files, connect } => {
+            check::check(assemble::load_plan(&files.config, registry)?, connect)
+        }
+        #[cfg(feature = "demo")]
+        Command::Demo(arguments) => crate::demo::demo(&arguments),
+        Command::Plugins { name: None } => {
+            print!("{}", plugins::list(registry));
+            Ok(())
+        }
+        Command::Plugins { name: Some(name) } => {
+            print!("{}", plugins::describe(registry, &name).map_err(Failure::Usage)?);
+            Ok(())
+        }
+        Command::Schema => {
+            let schema = pump_core::config::pipeline_schema(registry.catalog());
+            println!("{}", serde_json::to_string_pretty(&schema).expect("a schema is JSON"));
+            Ok(())
+        }
+    }
+}
+
+/// A panic in any thread ends the process: what was not settled comes again, and nobody mistakes a
+/// half-dead pump for a live one.
+fn end_at_a_panic() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        report(panic);
+        std::process::exit(101);
+    }));
+}

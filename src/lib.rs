@@ -1,0 +1,38 @@
+//! The `pump` command as a library, so that a binary with sources and sinks of its own is one line:
+//! `pump::main(pump::builtin().sink::<MySink>())`.
+//!
+//! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `demo` and `plugins`
+//! are its commands; `assemble` makes a pump of a pipeline file; `admin` serves the endpoints.
+
+mod admin;
+mod assemble;
+mod check;
+mod cli;
+#[cfg(feature = "demo")]
+mod demo;
+mod logging;
+mod plugins;
+mod run;
+mod screen;
+
+use std::process::ExitCode;
+
+use pump_core::plugin::Registry;
+
+/// Every plugin that comes with pump, one line each.
+pub fn builtin() -> Registry {
+    let registry = Registry::new();
+    #[cfg(feature = "demo")]
+    let registry = registry.source::<pump_sources::demo::DemoSource>();
+    #[cfg(feature = "redis")]
+    let registry = registry.source::<pump_sources::redis_list::RedisListSource>();
+    let registry = registry.sink::<pump_sinks::file::FileSink>();
+    let registry = registry.sink::<pump_sinks::stdout::StdoutSink>();
+    registry.sink::<pump_sinks::null::NullSink>()
+}
+
+/// The command: reads the process's arguments, does what they say. The exit code is 0 when it is
+/// done, 1 when it failed while it ran, 2 when the command line or the pipeline file is wrong.
+pub fn main(registry: Registry) -> ExitCode {
+    cli::main(registry)
+}

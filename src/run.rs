@@ -1,0 +1,92 @@
+//! `pump run`: opens a pipeline, runs it until a signal or until it is drained.
+
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use pump_core::engine::{Monitor, Pump};
+use pump_core::plugin::Mode;
+use tokio::signal::unix::{SignalKind, signal};
+use tracing::{info, warn};
+
+use crate::admin::{self, Facts};
+use crate::assemble::Plan;
+use crate::cli::Failure;
+use crate::logging;
+use crate::screen::Screen;
+
+/// Runs to the end: a signal, a drain, or an error.
+pub(crate) fn run(plan: Plan, mode: Mode) -> Result<(), Failure> {
+    logging::start(&plan.pipeline.telemetry.log);
+    for note in &plan.notes {
+        info!(note, "note on the pipeline file");
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.context("cannot start the runtime")?;
+    let outcome = runtime.block_on(serve(plan, mode));
+    // A write to a dead disk must not hold the process; what it held is not settled.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    outcome
+}
+
+async fn serve(plan: Plan, mode: Mode) -> Result<(), Failure> {
+    let facts = Facts::new(&plan.pipeline);
+    let listen = plan.pipeline.admin.listen.0;
+    // Bound before anything is read: a second pump on the same port fails before it takes a lease.
+    let listener = tokio::net::TcpListener::bind(listen)
+        .await
+        .with_context(|| format!("cannot listen on {listen}: set admin.listen to a free address"))?;
+    let pump = Pump::new(plan.open(mode).await?);
+    let monitor = pump.monitor();
+    let endpoints = tokio::spawn(admin::serve(listener, monitor.clone(), facts));
+    let progress = tokio::spawn(show_progress(monitor));
+    let outcome = pump.run(stop_signal()?).await;
+    progress.abort();
+    endpoints.abort();
+    outcome.map_err(|error| Failure::Failed(error.into()))
+}
+
+/// Resolves at the first SIGTERM or SIGINT; the second ends the process at once.
+pub(crate) fn stop_signal() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate()).context("cannot wait for SIGTERM")?;
+    let mut interrupt = signal(SignalKind::interrupt()).context("cannot wait for SIGINT")?;
+    let (told, stop) = tokio::sync::oneshot::channel();
+    tokio::spawn(async move {
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        let _ = told.send(());
+        tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        warn!("told to stop twice: ends at once, what is in flight comes again");
+        std::process::exit(1);
+    });
+    Ok(async {
+        if stop.await.is_err() {
+            std::future::pending().await
+        }
+    })
+}
+
+/// On a terminal, a line per sink that is drawn anew each second.
+async fn show_progress(monitor: Monitor) {
+    let mut screen = Screen::new();
+    if !screen.is_terminal() {
+        return;
+    }
+    let (mut before, mut last) = (vec![0; monitor.lanes.len()], Instant::now());
+    loop {
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let (books, elapsed) = (monitor.books(), last.elapsed().as_secs_f64());
+        last = Instant::now();
+        let mut text = String::new();
+        for ((id, name), (lane, before)) in monitor.lanes().zip(books.lanes.iter().zip(&mut before)) {
+            let done = lane.accepted - lane.pending();
+            let rate = (done - *before) as f64 / elapsed;
+            *before = done;
+            let state = monitor.statistics().lane(id).state.name();
+            text.push_str(&format!(
+                "{name:<20} {:>12} delivered {rate:>10.0}/s {:>10} pending  {state}\n",
+                lane.delivered + lane.duplicate,
+                lane.pending(),
+            ));
+        }
+        screen.draw(&text);
+    }
+}

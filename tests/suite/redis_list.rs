@@ -1,0 +1,250 @@
+//! The main job on a real Redis with real processes: what a gateway left there reaches files, whatever
+//! is killed, stopped or restarted in between.
+
+use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pump_testing::RedisServer;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use crate::gateway::{Purger, push, repeats};
+use crate::process::PumpProcess;
+
+/// A record as small as those of most gateways, in bytes.
+const SMALL: usize = 1_100;
+/// More than the memory log can hold of them: what a crash may repeat.
+const LOG_RECORDS: u64 = (32 << 20) / SMALL as u64;
+
+fn folder() -> TempDir {
+    TempDir::new().expect("a folder")
+}
+
+/// Redis into ndjson files in `out`, with a short lease.
+fn pipeline(redis: &RedisServer) -> String {
+    format!(
+        "sources:\n  gateway:\n    type: redis_list\n    url: {}\n    lease: 2s\n\
+         sinks:\n  files:\n    type: file\n    path: out/records.ndjson\n    kinds: [transaction]\n\
+         shutdown_timeout: 10s\n",
+        redis.url()
+    )
+}
+
+fn out(folder: &TempDir) -> std::path::PathBuf {
+    folder.path().join("out")
+}
+
+/// The books of a pump that has ended in order, as it last showed them.
+fn assert_balanced(status: &serde_json::Value) {
+    for lane in status["lanes"].as_array().expect("there are lanes") {
+        let records = &lane["records"];
+        let count = |name: &str| records[name].as_u64().unwrap_or_else(|| panic!("{name} in {records}"));
+        let outcomes =
+            ["delivered", "duplicate", "filtered", "dead_lettered", "left_behind", "revoked", "pending"];
+        assert_eq!(count("accepted"), outcomes.iter().map(|name| count(name)).sum::<u64>(), "{lane}");
+    }
+    for source in status["sources"].as_array().expect("there are sources") {
+        let records = &source["records"];
+        let count = |name: &str| records[name].as_u64().unwrap_or_else(|| panic!("{name} in {records}"));
+        assert_eq!(
+            count("read"),
+            count("appended") + count("already_held") + count("dead_lettered"),
+            "{source}"
+        );
+    }
+}
+
+/// Whatever is left in Redis is taken over and delivered by a pump that drains and ends.
+fn drain(folder: &Path, pipeline: &str) {
+    let mut pump = PumpProcess::start(folder, "drain", pipeline, &["--drain"]);
+    let status = pump.wait(Duration::from_secs(60));
+    assert!(status.success(), "the drain ended with {status}");
+}
+
+#[test]
+fn every_record_reaches_the_file_once_when_nothing_fails() {
+    let (redis, folder) = (RedisServer::start(), folder());
+    push(&redis.url(), 0, 20_000, SMALL);
+    let mut pump = PumpProcess::start(folder.path(), "only", &pipeline(&redis), &[]);
+    pump.wait_until(Duration::from_secs(60), "delivered", |status| {
+        status["lanes"][0]["records"]["delivered"] == 20_000
+            && status["sources"][0]["records"]["backlog"] == 0
+    });
+    assert_balanced(&pump.status());
+    pump.stop();
+    assert_eq!(repeats(&out(&folder), 20_000), 0);
+    assert_eq!(redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
+}
+
+#[test]
+fn a_drain_delivers_what_there_was_and_ends() {
+    let (redis, folder) = (RedisServer::start(), folder());
+    push(&redis.url(), 0, 20_000, SMALL);
+    drain(folder.path(), &pipeline(&redis));
+    assert_eq!(repeats(&out(&folder), 20_000), 0);
+    assert_eq!(redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
+}
+
+/// Kills at random moments while records flow and the gateway's TTL fires; how often is
+/// `PUMP_TEST_KILL_ROUNDS` (3 without it).
+#[test]
+fn kills_at_random_moments_lose_nothing_and_repeat_no_more_than_the_log_held() {
+    const RECORDS: u64 = 200_000;
+    let rounds: u64 =
+        std::env::var("PUMP_TEST_KILL_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number"));
+    for round in 0..rounds {
+        let (redis, folder) = (RedisServer::start(), folder());
+        let purger = Purger::start(&redis.url(), Duration::from_secs(1));
+        let mut pump = PumpProcess::start(folder.path(), "killed", &pipeline(&redis), &[]);
+        pump.wait_until(Duration::from_secs(10), "started", |status| status["lanes"].is_array());
+        let url = redis.url();
+        let pushing = thread::spawn(move || push(&url, 0, RECORDS, SMALL));
+        let mut kills = 0;
+        let begin = Instant::now();
+        while !pushing.is_finished() || kills < 3 {
+            // Not a random number: the process's own pace is random enough, and this can be told.
+            let pause = 150 + (round * 7919 + kills * 104_729) % 700;
+            thread::sleep(Duration::from_millis(pause));
+            pump.kill();
+            kills += 1;
+            // Started again at once, as anything that keeps processes alive would: within the TTL.
+            pump = PumpProcess::start(folder.path(), "killed", &pipeline(&redis), &[]);
+            assert!(begin.elapsed() < Duration::from_secs(120), "pushing takes too long");
+        }
+        pushing.join().expect("pushed");
+        drop(purger);
+        pump.stop();
+        drain(folder.path(), &pipeline(&redis));
+        let repeated = repeats(&out(&folder), RECORDS);
+        assert!(repeated <= kills * LOG_RECORDS, "{repeated} repeats after {kills} kills");
+        assert_eq!(redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
+    }
+}
+
+#[test]
+fn a_redis_that_restarts_with_its_data_loses_nothing() {
+    const RECORDS: u64 = 60_000;
+    let (mut redis, folder) = (RedisServer::durable(), folder());
+    push(&redis.url(), 0, RECORDS / 2, SMALL);
+    let mut pump = PumpProcess::start(folder.path(), "only", &pipeline(&redis), &[]);
+    pump.wait_until(Duration::from_secs(30), "some delivered", |status| {
+        status["lanes"][0]["records"]["delivered"].as_u64() > Some(1_000)
+    });
+    redis.restart();
+    push(&redis.url(), RECORDS / 2, RECORDS, SMALL);
+    pump.wait_until(Duration::from_secs(60), "all delivered", |status| {
+        status["lanes"][0]["records"]["delivered"].as_u64() >= Some(RECORDS)
+            && status["sources"][0]["records"]["backlog"] == 0
+    });
+    assert_balanced(&pump.status());
+    pump.stop();
+    assert!(repeats(&out(&folder), RECORDS) <= LOG_RECORDS);
+}
+
+#[test]
+fn several_pumps_share_the_work_and_take_over_from_each_other() {
+    const RECORDS: u64 = 100_000;
+    let (redis, folder) = (RedisServer::start(), folder());
+    let mut pumps: Vec<_> = (0..3)
+        .map(|number| PumpProcess::start(folder.path(), &format!("pump-{number}"), &pipeline(&redis), &[]))
+        .collect();
+    for pump in &pumps {
+        pump.wait_until(Duration::from_secs(10), "started", |status| status["lanes"].is_array());
+    }
+    let url = redis.url();
+    let pushing = thread::spawn(move || push(&url, 0, RECORDS, SMALL));
+    thread::sleep(Duration::from_millis(500));
+    pumps[0].kill();
+    pushing.join().expect("pushed");
+    // What the dead one held is taken over once its lease has passed.
+    for pump in &pumps[1..] {
+        pump.wait_until(Duration::from_secs(60), "the backlog is gone", |status| {
+            status["sources"][0]["records"]["backlog"] == 0
+        });
+    }
+    let delivered: Vec<_> = pumps[1..]
+        .iter()
+        .map(|pump| pump.status()["lanes"][0]["records"]["delivered"].as_u64().unwrap_or_default())
+        .collect();
+    assert!(delivered.iter().all(|count| *count > 0), "the work was not shared: {delivered:?}");
+    for pump in &mut pumps[1..] {
+        assert_balanced(&pump.status());
+        pump.stop();
+    }
+    drain(folder.path(), &pipeline(&redis));
+    assert!(repeats(&out(&folder), RECORDS) <= LOG_RECORDS);
+    assert_eq!(redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
+}
+
+#[test]
+fn a_pump_that_is_stopped_past_its_lease_loses_nothing_and_trims_nothing_that_is_not_its_own() {
+    const RECORDS: u64 = 60_000;
+    let (redis, folder) = (RedisServer::start(), folder());
+    let mut slow = PumpProcess::start(folder.path(), "slow", &pipeline(&redis), &[]);
+    slow.wait_until(Duration::from_secs(10), "started", |status| status["lanes"].is_array());
+    push(&redis.url(), 0, RECORDS / 2, SMALL);
+    slow.signal(Signal::STOP);
+    let mut other = PumpProcess::start(folder.path(), "other", &pipeline(&redis), &[]);
+    push(&redis.url(), RECORDS / 2, RECORDS, SMALL);
+    other.wait_until(Duration::from_secs(60), "taken over", |status| {
+        status["sources"][0]["records"]["backlog"] == 0
+    });
+    slow.signal(Signal::CONT);
+    slow.wait_until(Duration::from_secs(30), "awake", |status| status["lanes"][0]["records"]["pending"] == 0);
+    assert_balanced(&slow.status());
+    slow.stop();
+    other.stop();
+    drain(folder.path(), &pipeline(&redis));
+    assert!(repeats(&out(&folder), RECORDS) <= LOG_RECORDS);
+    assert_eq!(redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
+}
+
+#[test]
+fn a_graceful_stop_gives_back_what_was_not_delivered_at_once() {
+    let (redis, folder) = (RedisServer::start(), folder());
+    push(&redis.url(), 0, 20_000, SMALL);
+    let slow = pipeline(&redis).replace("lease: 2s", "lease: 60s") + "\n";
+    let slow =
+        slow.replace("    kinds: [transaction]\n", "    kinds: [transaction]\n    rate_limit: 2000/s\n");
+    let mut pump = PumpProcess::start(folder.path(), "slow", &slow, &[]);
+    pump.wait_until(Duration::from_secs(10), "some delivered", |status| {
+        status["lanes"][0]["records"]["delivered"].as_u64() > Some(0)
+    });
+    pump.stop();
+    // Leases of a minute were released: the next pump does not wait for them.
+    let begin = Instant::now();
+    drain(folder.path(), &pipeline(&redis).replace("lease: 2s", "lease: 60s"));
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    assert_eq!(repeats(&out(&folder), 20_000), 0);
+}
+
+/// The bound of the architecture: 40 MB, the log, and two batches per delivery in flight.
+#[test]
+fn memory_stays_within_its_bound_with_a_million_records_waiting() {
+    const RECORDS: u64 = 1_000_000;
+    const BOUND_KIB: u64 = (40 + 32 + 2 * 4 * 2) << 10;
+    let (redis, folder) = (RedisServer::start(), folder());
+    push(&redis.url(), 0, RECORDS, SMALL);
+    let null = format!(
+        "sources:\n  gateway:\n    type: redis_list\n    url: {}\nsinks:\n  files:\n    type: file\n    \
+         path: out/records.ndjson\n    compression: zstd\n    kinds: [transaction]\n",
+        redis.url()
+    );
+    let mut pump = PumpProcess::start(folder.path(), "drain", &null, &["--drain"]);
+    let mut peak = 0;
+    let mut last = serde_json::Value::Null;
+    let begin = Instant::now();
+    while pump.is_running() {
+        peak = peak.max(pump.memory_kib("VmHWM"));
+        let status = pump.status();
+        if status.is_object() {
+            last = status;
+        }
+        assert!(begin.elapsed() < Duration::from_secs(240), "it takes too long: {last}");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert!(pump.wait(Duration::from_secs(1)).success());
+    assert_balanced(&last);
+    assert!(peak > 0 && peak <= BOUND_KIB, "peak memory {} MiB of {}", peak >> 10, BOUND_KIB >> 10);
+}
