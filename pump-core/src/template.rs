@@ -13,7 +13,7 @@
 //! folder or name another index: bytes other than letters, digits, `_`, `.` and `-` become `_`, so does
 //! a dot at the start, an empty or missing value is `none`, and a value ends after 128 bytes.
 
-use crate::record::{Field, Record, Text, Timestamp, UptimeField, Value, View};
+use crate::record::{Civil, Field, Record, Text, Timestamp, UptimeField, Value, View};
 
 mod parse;
 
@@ -182,7 +182,7 @@ fn push_safe(value: &[u8], out: &mut String) {
 }
 
 fn date(parts: &[DatePart], time: Timestamp, out: &mut String) {
-    let civil = civil(time.seconds);
+    let civil = time.civil();
     for part in parts {
         match part {
             DatePart::Literal(text) => out.push_str(text),
@@ -191,7 +191,7 @@ fn date(parts: &[DatePart], time: Timestamp, out: &mut String) {
                 Conversion::YearOfCentury => push_digits(civil.year % 100, 2, out),
                 Conversion::Month => push_digits(civil.month, 2, out),
                 Conversion::Day => push_digits(civil.day, 2, out),
-                Conversion::DayOfYear => push_digits(civil.day_of_year, 3, out),
+                Conversion::DayOfYear => push_digits(day_of_year(&civil), 3, out),
                 Conversion::Hour => push_digits(civil.hour, 2, out),
                 Conversion::Minute => push_digits(civil.minute, 2, out),
                 Conversion::Second => push_digits(civil.second, 2, out),
@@ -201,56 +201,21 @@ fn date(parts: &[DatePart], time: Timestamp, out: &mut String) {
 }
 
 /// A number that is not negative, with zeros before it up to `width`.
-fn push_digits(number: i64, width: usize, out: &mut String) {
+fn push_digits(number: impl Into<i64>, width: usize, out: &mut String) {
     let mut buffer = itoa::Buffer::new();
-    let digits = buffer.format(number);
+    let digits = buffer.format(number.into());
     for _ in digits.len()..width {
         out.push('0');
     }
     out.push_str(digits);
 }
 
-/// A point in time as a calendar and a clock show it in UTC; all of it counts as people do.
-struct Civil {
-    year: i64,
-    month: i64,
-    day: i64,
-    day_of_year: i64,
-    hour: i64,
-    minute: i64,
-    second: i64,
-}
-
-/// From seconds since 1970, which are not negative: a usable time never is.
-///
-/// Years begin in March here, so that a leap day is the last of its year and months have a regular
-/// pattern of lengths (Howard Hinnant, `chrono`-compatible low-level date algorithms).
-fn civil(seconds: i64) -> Civil {
-    const DAY: i64 = 86_400;
-    const ERA: i64 = 146_097;
-    const DAYS_FROM_MARCH_0000: i64 = 719_468;
-    let days = seconds.div_euclid(DAY).saturating_add(DAYS_FROM_MARCH_0000);
-    let (era, day_of_era) = (days.div_euclid(ERA), days.rem_euclid(ERA));
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_from_march = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_from_march + 2) / 153;
-    let is_next_year = month_from_march >= 10;
-    let year = year_of_era + era * 400 + i64::from(is_next_year);
-    let is_leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
-    let second = seconds.rem_euclid(DAY);
-    Civil {
-        year,
-        month: if is_next_year { month_from_march - 9 } else { month_from_march + 3 },
-        day: day_from_march - (153 * month_from_march + 2) / 5 + 1,
-        day_of_year: if is_next_year {
-            day_from_march - 305
-        } else {
-            day_from_march + 60 + i64::from(is_leap)
-        },
-        hour: second / 3600,
-        minute: second / 60 % 60,
-        second: second % 60,
-    }
+/// 1 for the first of January.
+fn day_of_year(civil: &Civil) -> i64 {
+    const BEFORE: [i64; 12] = [0, 31, 59, 90, 120, 151, 181, 212, 243, 273, 304, 334];
+    let is_leap = civil.year % 4 == 0 && (civil.year % 100 != 0 || civil.year % 400 == 0);
+    let leap_day = i64::from(is_leap && civil.month > 2);
+    BEFORE[usize::from(civil.month) - 1] + leap_day + i64::from(civil.day)
 }
 
 #[cfg(test)]

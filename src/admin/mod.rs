@@ -2,8 +2,6 @@
 
 mod metrics;
 mod status;
-#[cfg(test)]
-mod tests;
 
 use std::sync::Arc;
 use std::time::Instant;

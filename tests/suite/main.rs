@@ -5,5 +5,6 @@ mod documents;
 mod gateway;
 mod layout;
 mod process;
+mod real_gateway;
 mod redis_list;
 mod wrong_files;

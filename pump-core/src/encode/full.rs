@@ -211,7 +211,7 @@ fn uptime(record: &Uptime<'_>, additions: &Additions, out: &mut Vec<u8>) {
     member!(Hour, "hour", json::int(record.hour, out));
     member!(Minute, "minute", json::int(record.minute, out));
     member!(Timestamp, "timestamp", json::time(record.timestamp, &Zone::UTC, out));
-    member!(ExpireAt, "expireAt", json::time(record.expire_at, &Zone::UTC, out));
+    member!(ExpireAt, "ExpireAt", json::time(record.expire_at, &Zone::UTC, out));
     member!(ApiId, "api_id", json::string(record.api_id, out));
     member!(OrgId, "org_id", json::string(record.org_id, out));
     members.end(additions);

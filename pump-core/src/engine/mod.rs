@@ -82,6 +82,16 @@ pub struct LaneBlueprint {
     pub settings: LaneSettings,
 }
 
+impl LaneBlueprint {
+    /// Takes what is done to records before they are batched.
+    fn preparation(&mut self) -> Preparation {
+        let body = self.body.take();
+        let edits = Arc::new(std::mem::take(&mut self.edits));
+        let (filter, additions) = (std::mem::take(&mut self.filter), std::mem::take(&mut self.additions));
+        Preparation::new(filter, edits, additions, body, self.route.clone())
+    }
+}
+
 /// Why a pump ended that should not have.
 #[derive(Debug, thiserror::Error)]
 pub enum PumpError {
@@ -154,7 +164,8 @@ impl Monitor {
 impl Pump {
     /// Puts the parts together. Nothing runs yet.
     pub fn new(blueprint: Blueprint) -> Self {
-        let Blueprint { sources, lanes, log_size, dead_letters, id_key, mode, shutdown_timeout } = blueprint;
+        let Blueprint { sources, mut lanes, log_size, dead_letters, id_key, mode, shutdown_timeout } =
+            blueprint;
         let accounting = Accounting::new(lanes.len(), sources.len() + 1);
         let statistics = Arc::new(Statistics::new(lanes.len()));
         let (news, queue) = news::channel();
@@ -200,14 +211,20 @@ impl Pump {
             (source.name, source.source, port)
         });
         let sources = sources.collect();
-        let lanes = lanes.into_iter().enumerate().map(|(index, lane)| {
-            let LaneBlueprint { filter, edits, additions, body, route, .. } = lane;
+        let mut preparations: Vec<_> = lanes.iter_mut().map(LaneBlueprint::preparation).collect();
+        let keys: Vec<_> = preparations.iter().map(|preparation| preparation.key().clone()).collect();
+        for preparation in &mut preparations {
+            if keys.iter().filter(|key| *key == preparation.key()).count() > 1 {
+                preparation.share();
+            }
+        }
+        let lanes = lanes.into_iter().zip(preparations).enumerate().map(|(index, (lane, preparation))| {
             Lane::new(LaneParts {
                 id: LaneId::new(index),
                 name: lane.name,
                 sink: lane.sink,
                 settings: lane.settings,
-                preparation: Preparation::new(filter, Arc::new(edits), additions, body, route),
+                preparation,
                 is_required: lane.is_required,
                 log: log.clone(),
                 accounting: accounting.clone(),

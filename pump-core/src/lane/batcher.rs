@@ -91,7 +91,7 @@ impl Batcher {
         }
         let index = position.unwrap_or_else(|| {
             let cut = Cut { route: route.into(), parts: Vec::new(), len: 0, size: 0 };
-            let from = self.read - item.placed.chunk.size();
+            let from = self.read - item.placed.chunk().size();
             self.open.push_back(Open { cut, since: now, from });
             self.open.len() - 1
         });

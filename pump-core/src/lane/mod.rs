@@ -239,7 +239,7 @@ impl Lane {
 
     fn take(&mut self, placed: &Placed) {
         let LaneParts { id, accounting, log, preparation, .. } = &mut self.parts;
-        let chunk = &placed.chunk;
+        let chunk = &placed.chunk();
         self.tracker.read(placed.first, chunk.len(), placed.end(), chunk.head().received);
         if chunk.head().partition.is_revoked() {
             for place in placed.first..placed.first + chunk.len() as u64 {
@@ -266,7 +266,7 @@ impl Lane {
 
     /// What is left of a batch once its source has lost some of its partitions.
     fn without_revoked(&mut self, pending: Pending) -> Option<Pending> {
-        let is_revoked = |part: &crate::plugin::Part| part.placed.chunk.head().partition.is_revoked();
+        let is_revoked = |part: &crate::plugin::Part| part.placed.chunk().head().partition.is_revoked();
         if !pending.batch.parts.iter().any(is_revoked) {
             return Some(pending);
         }

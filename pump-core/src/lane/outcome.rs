@@ -65,6 +65,9 @@ impl Lane {
                 self.bury(&batch, verdicts.rejected);
             }
         }
+        if again.is_empty() {
+            return;
+        }
         let mut numbers = again.iter().copied().peekable();
         if let Some(rest) = batch.subset(|number| numbers.next_if_eq(&number).is_some()) {
             let is_part = rest.len() < batch.len();
@@ -138,7 +141,7 @@ impl Lane {
         let mut given_up = given_up.into_iter().peekable();
         for (number, (part, index)) in batch.places().enumerate() {
             if let Some((_, reason, detail)) = given_up.next_if(|(own, ..)| *own == number) {
-                let record = part.placed.chunk.record(index as usize);
+                let record = part.placed.chunk().record(index as usize);
                 letters.push(DeadLetter::refused(name, record, id_key, reason, detail));
                 numbers.push(number);
             }
@@ -177,7 +180,7 @@ impl Lane {
         self.parts.statistics.update(self.parts.id, |lane| {
             for part in &batch.parts {
                 let Some(index) = part.runs.last().map(|run| run.end as usize - 1) else { continue };
-                let record = part.placed.chunk.record(index);
+                let record = part.placed.chunk().record(index);
                 if let Some(time) = record.view().time(record.received()) {
                     lane.end_to_end.observe(now.seconds_since(time).max(0.0));
                 }

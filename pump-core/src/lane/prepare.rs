@@ -55,6 +55,8 @@ pub(crate) struct Preparation {
     pub(crate) route: Template,
     /// Equal for lanes that write the same bytes.
     key: Arc<str>,
+    /// Whether another lane has the same key.
+    is_shared: bool,
     scratch: Scratch,
     route_text: String,
     /// Bytes of body for a byte on the wire, as the last chunk had it: so much is allocated at once.
@@ -84,10 +86,21 @@ impl Preparation {
             body,
             route,
             key: key.into(),
+            is_shared: false,
             scratch: Scratch::default(),
             route_text: String::new(),
             expansion: 1.5,
         }
+    }
+
+    /// What the lane writes; equal for lanes that write the same bytes.
+    pub(crate) fn key(&self) -> &Arc<str> {
+        &self.key
+    }
+
+    /// Another lane writes the same bytes.
+    pub(crate) fn share(&mut self) {
+        self.is_shared = true;
     }
 
     /// Hands the chunk's records to the batcher; calls `filtered` with the index of each that the
@@ -99,7 +112,7 @@ impl Preparation {
         batcher: &mut Batcher,
         mut filtered: impl FnMut(usize),
     ) {
-        let chunk = &*placed.chunk;
+        let chunk = placed.chunk();
         let wanted = (!self.filter.is_empty()).then(|| {
             let wanted: Vec<bool> =
                 chunk.records().map(|record| self.filter.accepts(&record.view())).collect();
@@ -148,8 +161,9 @@ impl Preparation {
             additions: &self.additions,
         };
         let (scratch, expansion) = (&mut self.scratch, &mut self.expansion);
-        let mut make = || encoding.write(&placed.chunk, is_wanted, scratch, expansion);
-        Some(if is_filtered { Arc::new(make()) } else { placed.encodings.get_or_make(&self.key, make) })
+        let mut make = || encoding.write(placed.chunk(), is_wanted, scratch, expansion);
+        let is_alone = is_filtered || !self.is_shared;
+        Some(if is_alone { Arc::new(make()) } else { placed.encodings().get_or_make(&self.key, make) })
     }
 }
 

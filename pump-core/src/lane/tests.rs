@@ -159,7 +159,7 @@ proptest! {
                 Push::Chunk { routes, size } => {
                     let placed = placed(next, routes.len());
                     next += routes.len().max(1) as u64;
-                    batcher.begin_chunk(placed.chunk.size());
+                    batcher.begin_chunk(placed.chunk().size());
                     for (index, route) in routes.iter().enumerate() {
                         let route = format!("route-{route}");
                         expected.entry(route.clone()).or_default().push(placed.first + index as u64);
@@ -183,14 +183,14 @@ fn an_open_batch_does_not_span_more_of_the_log_than_it_may() {
     let mut batcher = Batcher::new(limits(1_000_000, 1 << 30, 5_000));
     let now = Instant::now();
     let rare = placed(0, 1);
-    batcher.begin_chunk(rare.chunk.size());
+    batcher.begin_chunk(rare.chunk().size());
     batcher.push(now, "rare", Item { placed: &rare, encoded: None, index: 0, size: 2 });
     batcher.end_chunk();
     let mut first = 1;
     while !batcher.is_ready() {
         let common = placed(first, 10);
         first += 10;
-        batcher.begin_chunk(common.chunk.size());
+        batcher.begin_chunk(common.chunk().size());
         batcher.push(now, "common", Item { placed: &common, encoded: None, index: 0, size: 2 });
         batcher.end_chunk();
         assert!(first < 1_000, "the rare batch is never cut");
@@ -202,7 +202,7 @@ fn an_open_batch_does_not_span_more_of_the_log_than_it_may() {
 fn routes_beyond_the_bound_are_crowded_out_but_open_ones_go_on() {
     let mut batcher = Batcher::new(limits(100, 1 << 20, 1 << 20));
     let chunk = placed(0, MAX_ROUTES);
-    batcher.begin_chunk(chunk.chunk.size());
+    batcher.begin_chunk(chunk.chunk().size());
     for index in 0..MAX_ROUTES {
         let route = format!("route-{index}");
         assert!(!batcher.is_crowded(&route));

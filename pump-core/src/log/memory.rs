@@ -146,7 +146,7 @@ impl Log for MemoryLog {
                 self.room.notify_one();
             }
             if let Some(placed) = next {
-                self.accounting.lane_read(lane, placed.chunk.len());
+                self.accounting.lane_read(lane, placed.chunk().len());
                 return placed;
             }
             appended.await;
@@ -187,10 +187,7 @@ impl Log for MemoryLog {
         let size = chunk.size();
         let mut state = self.state();
         state.used = state.used + size - held.min(size);
-        let takers = state.append(chunk);
-        for (lane, records) in takers {
-            self.accounting.lane_accepted(lane, records);
-        }
+        state.append(chunk, &self.accounting);
         drop(state);
         self.appended.notify_waiters();
         held.saturating_sub(size)
@@ -212,16 +209,14 @@ impl State {
         self.entries.get_mut(offset as usize)
     }
 
-    /// Returns who takes the chunk.
-    fn append(&mut self, chunk: Chunk) -> Vec<(LaneId, usize)> {
+    fn append(&mut self, chunk: Chunk, accounting: &Accounting) {
         let records = chunk.len();
         let placed = Placed::new(self.next_place, chunk);
         self.next_place = placed.end();
-        let mut takers = Vec::with_capacity(self.lanes.len());
         let (mut open, mut unread) = (0, 0);
         for (index, lane) in self.lanes.iter().enumerate() {
-            if lane.interest.takes(placed.chunk.head()) {
-                takers.push((LaneId::new(index), records));
+            if lane.interest.takes(placed.chunk().head()) {
+                accounting.lane_accepted(LaneId::new(index), records);
                 if lane.interest.is_required { open += 1 } else { unread += 1 }
             }
         }
@@ -231,15 +226,14 @@ impl State {
         }
         self.entries.push_back(entry);
         self.release(self.end_entry() - 1);
-        takers
     }
 
     fn settle(&self, placed: &Placed) {
-        self.settle_below(placed, placed.chunk.positions().end);
+        self.settle_below(placed, placed.chunk().positions().end);
     }
 
     fn settle_below(&self, placed: &Placed, position: u64) {
-        let head = placed.chunk.head();
+        let head = placed.chunk().head();
         if let Some(sender) = self.sources.get(&head.source)
             && !head.partition.is_revoked()
         {
@@ -253,7 +247,7 @@ impl State {
     fn settle_parts(&self) {
         let mut partitions = Vec::new();
         for Entry { placed, open, .. } in &self.entries {
-            let partition = &placed.chunk.head().partition;
+            let partition = &placed.chunk().head().partition;
             if *open == 0 || partitions.contains(&partition) {
                 continue;
             }
@@ -262,10 +256,10 @@ impl State {
             let takers = self
                 .lanes
                 .iter()
-                .filter(|lane| lane.interest.is_required && lane.interest.takes(placed.chunk.head()));
+                .filter(|lane| lane.interest.is_required && lane.interest.takes(placed.chunk().head()));
             let cursor = takers.map(|lane| lane.cursor).min().unwrap_or_default();
             if cursor > placed.first && cursor < placed.end() {
-                let lowest_open = placed.chunk.record((cursor - placed.first) as usize);
+                let lowest_open = placed.chunk().record((cursor - placed.first) as usize);
                 self.settle_below(placed, lowest_open.position());
             }
         }
@@ -277,7 +271,7 @@ impl State {
         let lane = &mut self.lanes[lane.index()];
         lane.read = lane.read.max(first);
         while let Some(entry) = self.entries.get((lane.read - first) as usize)
-            && (entry.is_released || !lane.interest.takes(entry.placed.chunk.head()))
+            && (entry.is_released || !lane.interest.takes(entry.placed.chunk().head()))
         {
             lane.read += 1;
         }
@@ -314,7 +308,7 @@ impl State {
             && lane.closed < lane.read
         {
             lane.closed += 1;
-            if lane.interest.takes(entry.placed.chunk.head()) {
+            if lane.interest.takes(entry.placed.chunk().head()) {
                 entry.open -= 1;
                 if entry.open == 0 {
                     settled.push((lane.closed - 1, entry.placed.clone()));
@@ -335,7 +329,7 @@ impl State {
         let is_done = entry.open == 0 && entry.unread == 0 && !entry.is_released;
         if is_done {
             entry.is_released = true;
-            let size = entry.placed.chunk.size();
+            let size = entry.placed.chunk().size();
             self.used -= size;
         }
         while self.entries.front().is_some_and(|entry| entry.is_released) {
@@ -356,9 +350,9 @@ impl State {
             for (index, lane) in self.lanes.iter().enumerate() {
                 if lane.read <= number
                     && !lane.interest.is_required
-                    && lane.interest.takes(entry.placed.chunk.head())
+                    && lane.interest.takes(entry.placed.chunk().head())
                 {
-                    accounting.lane_left_behind(LaneId::new(index), entry.placed.chunk.len());
+                    accounting.lane_left_behind(LaneId::new(index), entry.placed.chunk().len());
                 }
             }
             entry.unread = 0;

@@ -23,19 +23,33 @@ use crate::record::{Chunk, ChunkHead, Kind};
 #[derive(Debug, Clone)]
 pub struct Placed {
     pub(crate) first: u64,
-    pub(crate) chunk: Arc<Chunk>,
-    pub(crate) encodings: Arc<Encodings>,
+    shared: Arc<Shared>,
+}
+
+/// What all lanes share of a chunk.
+#[derive(Debug)]
+struct Shared {
+    chunk: Chunk,
+    encodings: Encodings,
 }
 
 impl Placed {
     pub(crate) fn new(first: u64, chunk: Chunk) -> Self {
-        Self { first, chunk: Arc::new(chunk), encodings: Arc::default() }
+        Self { first, shared: Arc::new(Shared { chunk, encodings: Encodings::default() }) }
+    }
+
+    pub(crate) fn chunk(&self) -> &Chunk {
+        &self.shared.chunk
+    }
+
+    pub(crate) fn encodings(&self) -> &Encodings {
+        &self.shared.encodings
     }
 
     /// The place after the chunk's last. A chunk without records takes one place too, so that
     /// passing it can be seen.
     pub(crate) fn end(&self) -> u64 {
-        self.first + self.chunk.len().max(1) as u64
+        self.first + self.chunk().len().max(1) as u64
     }
 }
 

@@ -94,6 +94,11 @@ impl Batch {
         &self.route
     }
 
+    /// The same, shared.
+    pub fn shared_route(&self) -> Arc<str> {
+        self.route.clone()
+    }
+
     /// The batch from its beginning, slice by slice; each call starts anew.
     pub fn slices(&self) -> Slices<'_> {
         Slices { batch: self, next: 0, before: 0 }
@@ -106,10 +111,12 @@ impl Batch {
 
     /// The records whose numbers (0 for the batch's first) are wanted; `None` when none is.
     pub(crate) fn subset(&self, mut is_wanted: impl FnMut(usize) -> bool) -> Option<Self> {
-        let mut subset = Self { parts: Vec::new(), len: 0, size: 0, ..self.clone() };
+        let (route, edits, id_key) = (self.route.clone(), self.edits.clone(), self.id_key.clone());
+        let mut subset = Self { parts: Vec::new(), len: 0, size: 0, route, edits, id_key };
         let mut number = 0;
         for part in &self.parts {
-            let mut taken = Part { runs: Vec::new(), ..part.clone() };
+            let (placed, encoded) = (part.placed.clone(), part.encoded.clone());
+            let mut taken = Part { placed, encoded, runs: Vec::new() };
             for index in part.indices() {
                 if is_wanted(number) {
                     taken.push(index);
@@ -130,7 +137,7 @@ impl Part {
     fn size(&self, index: u32) -> usize {
         match &self.encoded {
             Some(encoded) => encoded.size(index as usize),
-            None => self.placed.chunk.record(index as usize).body().len(),
+            None => self.placed.chunk().record(index as usize).body().len(),
         }
     }
 }
@@ -214,7 +221,7 @@ impl<'a> Entry<'a> {
 
     /// The record as it came, before `omit` and `redact`.
     pub fn record(&self) -> Record<'a> {
-        self.part.placed.chunk.record(self.index)
+        self.part.placed.chunk().record(self.index)
     }
 
     /// The record's id.

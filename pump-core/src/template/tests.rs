@@ -141,10 +141,11 @@ fn leap_days_are_where_the_calendar_has_them() {
 }
 
 fn civil_text(seconds: i64) -> String {
-    let civil = civil(seconds);
+    let civil = Timestamp { seconds, nanos: 0 }.civil();
+    let day_of_year = day_of_year(&civil);
     format!(
         "{:04}-{:02}-{:02} {:03} {:02}:{:02}:{:02}",
-        civil.year, civil.month, civil.day, civil.day_of_year, civil.hour, civil.minute, civil.second
+        civil.year, civil.month, civil.day, day_of_year, civil.hour, civil.minute, civil.second
     )
 }
 

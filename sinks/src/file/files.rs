@@ -70,7 +70,7 @@ impl Files {
         if part.length() == 0 && self.shape.encoding == Encoding::Csv {
             pieces.insert(0, Bytes::from_static(crate::encoding::CSV_HEADER));
         }
-        let frame = frame(&pieces, self.shape.compression)?;
+        let frame = frame(pieces, self.shape.compression)?;
         part.append(&frame, commit)?;
         // Nobody else knows the file when it was closed to make room while this thread waited for it.
         let is_orphan = Arc::strong_count(&shared) == 1;

@@ -13,9 +13,9 @@ use super::config::Compression;
 use crate::encoding::Encoding;
 
 /// Makes one frame of these pieces.
-pub(super) fn frame(pieces: &[Bytes], compression: Compression) -> io::Result<Vec<Bytes>> {
+pub(super) fn frame(pieces: Vec<Bytes>, compression: Compression) -> io::Result<Vec<Bytes>> {
     match compression {
-        Compression::None => Ok(pieces.to_vec()),
+        Compression::None => Ok(pieces),
         Compression::Gzip => {
             // Level 1 takes a third of the time of the usual 6 for logs, and a tenth more room.
             let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());

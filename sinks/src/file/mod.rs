@@ -67,7 +67,7 @@ impl Sink for FileSink {
         while let Some(slice) = slices.next().await? {
             pieces.extend(slice.framed());
         }
-        let (files, route) = (self.0.clone(), batch.route().to_owned());
+        let (files, route) = (self.0.clone(), batch.shared_route());
         let (answer, answered) = oneshot::channel();
         spawn_blocking(move || {
             // The answer is given before the write counts: if this delivery was dropped while it

@@ -319,7 +319,7 @@ proptest! {
                 Encoding::Csv => format!("\"{}\n\",1\n", text.replace('"', "\"\"")),
                 Encoding::Ndjson => format!("{text}\n"),
             };
-            frame(&[Bytes::from(line)], compression).expect("in memory").iter().for_each(|piece| bytes.extend_from_slice(piece));
+            frame(vec![Bytes::from(line)], compression).expect("in memory").iter().for_each(|piece| bytes.extend_from_slice(piece));
             ends.push(bytes.len());
         }
         let cut = tear.index(bytes.len() + 1);

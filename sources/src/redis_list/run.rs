@@ -20,7 +20,7 @@ use super::chunks::hand_over;
 use super::config::RedisListConfig;
 use super::keys::ListKeys;
 use super::lease::{Fate, Grant, Leases, Wish};
-use super::server::{Ack, Acked, Server};
+use super::server::{Ack, Acked, Looks, Server};
 use super::watch::Watch;
 
 /// How often the backlog and the server's memory are looked at.
@@ -38,6 +38,7 @@ pub(super) struct Running {
     server: Server,
     port: Port,
     lists: Vec<(ListKeys, Leases)>,
+    looks: Looks,
     watch: Watch,
     may_seal: bool,
     poll_at: Instant,
@@ -77,10 +78,12 @@ impl From<RedisError> for Trouble {
 impl Running {
     pub(super) fn new(config: RedisListConfig, server: Server, lists: Vec<ListKeys>, port: Port) -> Self {
         let now = Instant::now();
+        let looks = Looks::new(&lists);
         Self {
             config,
             server,
             port,
+            looks,
             lists: lists.into_iter().map(|keys| (keys, Leases::default())).collect(),
             watch: Watch::default(),
             may_seal: true,
@@ -227,13 +230,13 @@ impl Running {
             self.survey().await?;
         }
         self.resolve_unsure().await?;
-        let keys: Vec<_> = self.lists.iter().map(|(keys, _)| keys.clone()).collect();
-        let states = self.server.look(&keys).await?;
+        let states = self.server.look(&self.looks).await?;
         let is_first_of_drain = self.port.mode() == Mode::Drain && self.to_drain.is_none();
         // In a drain, what comes after its begin is for somebody else.
         let may_seal = self.may_seal && self.port.mode() == Mode::Follow;
         for (list, state) in states.into_iter().enumerate() {
-            let expired = self.watch.list(now, &keys[list], &state, &self.port);
+            let keys = self.lists[list].0.clone();
+            let expired = self.watch.list(now, &keys, &state, &self.port);
             if expired > 0 {
                 self.port.account().expired(expired);
             }
@@ -242,7 +245,7 @@ impl Running {
             } else {
                 self.lists[list].1.wish(now, &state, self.config.seal_interval.get(), may_seal)
             };
-            self.fulfil(list, &keys[list], state.length, wish).await?;
+            self.fulfil(list, &keys, state.length, wish).await?;
         }
         if self.port.mode() == Mode::Drain {
             self.look_at_drain().await?;
@@ -345,20 +348,14 @@ impl Running {
     async fn survey(&mut self) -> Result<(), RedisError> {
         let memory = self.server.memory().await?;
         self.may_seal = self.watch.memory(&memory, &self.config, self.port.name());
-        let mut all = Vec::new();
-        for (keys, _) in &self.lists {
-            all.push(keys.list.to_string());
-            all.extend(self.server.segments(keys).await?);
-        }
+        let mut all = self.server.segments(&self.looks).await?;
+        all.extend(self.lists.iter().map(|(keys, _)| keys.list.to_string()));
         self.port.account().backlog(self.server.backlog(&all).await?);
         Ok(())
     }
 
     async fn look_at_drain(&mut self) -> Result<(), RedisError> {
-        let mut there = HashSet::new();
-        for (keys, _) in &self.lists {
-            there.extend(self.server.segments(keys).await?);
-        }
+        let there: HashSet<_> = self.server.segments(&self.looks).await?.into_iter().collect();
         match &mut self.to_drain {
             Some(left) => left.retain(|segment| there.contains(segment)),
             None => self.to_drain = Some(there),

@@ -4,7 +4,7 @@ use pump_core::record::{Codec, Kind};
 use pump_testing::{RedisOptions, RedisServer};
 
 use super::super::keys::ListKeys;
-use super::super::server::{Ack, Acked, ScriptTexts};
+use super::super::server::{Ack, Acked, Looks, ScriptTexts};
 use super::{Bench, LEASE, LIST, owned, server};
 
 #[tokio::test]
@@ -99,7 +99,7 @@ async fn a_look_tells_lengths_times_to_live_and_passed_leases() {
     bench.push(&["c", "d"]).expect("taken");
     redis::cmd("PEXPIRE").arg(LIST).arg(60_000).exec(&mut bench.redis.connection()).expect("set");
     let other = ListKeys::new("other", Kind::Transaction, Codec::Msgpack);
-    let states = bench.server.look(&[bench.keys.clone(), other]).await.expect("redis answers");
+    let states = bench.server.look(&Looks::new(&[bench.keys.clone(), other])).await.expect("redis answers");
     assert_eq!(states[0].length, 2);
     assert!(states[0].ttl.is_some_and(|ttl| ttl > Duration::from_secs(50)));
     assert_eq!(states[0].due_segment, Some(nobodys));

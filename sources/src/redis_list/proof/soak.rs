@@ -12,7 +12,7 @@ use rand::RngExt;
 use tokio::task::JoinSet;
 
 use super::super::keys::ListKeys;
-use super::super::server::{Ack, Acked, ScriptTexts, Server};
+use super::super::server::{Ack, Acked, Looks, ScriptTexts, Server};
 use super::full_memory::{without_persist_in_ack, without_persist_in_steal};
 use super::lost_lines::without_persist_after_seal;
 use super::server;
@@ -167,7 +167,7 @@ impl Soak {
     /// Takes over before it seals.
     async fn grant(&self, keys: &ListKeys) -> Option<(Arc<str>, String, u64)> {
         let token = token();
-        let state = self.server.look(std::slice::from_ref(keys)).await.expect("redis answers").remove(0);
+        let state = self.server.look(&Looks::new([keys])).await.expect("redis answers").remove(0);
         if let Some(segment) = state.due_segment {
             let stolen = self.server.steal(keys, &segment, &token, LEASE).await.expect("redis answers");
             return stolen.map(|offsets| (segment, token, offsets.start));
@@ -224,10 +224,8 @@ impl Soak {
     }
 
     async fn is_drained(&self) -> bool {
-        for keys in &self.lists {
-            if !self.server.segments(keys).await.expect("redis answers").is_empty() {
-                return false;
-            }
+        if !self.server.segments(&Looks::new(&self.lists)).await.expect("redis answers").is_empty() {
+            return false;
         }
         let lists: Vec<_> = self.lists.iter().map(|keys| keys.list.to_string()).collect();
         self.server.backlog(&lists).await.expect("redis answers") == 0
