@@ -194,3 +194,69 @@ fn a_redis_that_may_evict_any_key_is_refused_unless_told_otherwise() {
         PumpProcess::start(folder.path(), "accepted", &pipeline("    eviction: accept\n"), &["--drain"]);
     assert!(pump.wait(Duration::from_secs(20)).success());
 }
+
+/// Runs a drain and returns what the pump logged.
+fn log_of_a_drain(redis: &RedisServer, url: &str, keys: &str) -> String {
+    let folder = TempDir::new().expect("a folder");
+    let pipeline = format!(
+        "sources:\n  gateway:\n    type: redis_list\n    url: {url}\n{keys}\
+         sinks:\n  json:\n    type: file\n    path: out/a.ndjson\n"
+    );
+    let mut pump = PumpProcess::start(folder.path(), "only", &pipeline, &["--drain"]);
+    assert!(pump.wait(Duration::from_secs(30)).success());
+    assert!(redis.keys().iter().all(|key| !key.contains("analytics")), "it was drained");
+    std::fs::read_to_string(folder.path().join("pump-only.log")).expect("text")
+}
+
+#[test]
+fn the_operator_is_told_of_a_short_ttl_and_of_tyk_pump() {
+    let redis = RedisServer::start();
+    let sound = entries("transactions.msgpack.lp");
+    push(&redis, "analytics-tyk-system-analytics", &sound[..5]);
+    assert!(!log_of_a_drain(&redis, &redis.url(), "").contains("WARN"), "there is nothing to warn of");
+    push(&redis, "analytics-tyk-system-analytics", &sound[..5]);
+    let mut connection = redis.connection();
+    redis::cmd("EXPIRE").arg("analytics-tyk-system-analytics").arg(60).exec(&mut connection).expect("set");
+    redis::cmd("SET").arg("version-check-pump").arg("1.17").exec(&mut connection).expect("set");
+    let log = log_of_a_drain(&redis, &redis.url(), "");
+    assert!(log.contains("storage_expiration_time"), "{log}");
+    assert!(log.contains("Tyk Pump has used this redis"), "{log}");
+}
+
+#[test]
+fn the_operator_is_told_when_redis_is_nearly_full() {
+    let redis = RedisServer::with(RedisOptions { max_memory: 16 << 20, ..RedisOptions::default() });
+    let (mut connection, filler) = (redis.connection(), vec![b'x'; 64 << 10]);
+    let used = |connection: &mut redis::Connection| {
+        let info: String = redis::cmd("INFO").arg("memory").query(connection).expect("redis answers");
+        let line =
+            info.lines().find_map(|line| line.strip_prefix("used_memory:")?.trim().parse::<u64>().ok());
+        line.expect("it says so")
+    };
+    for number in 0.. {
+        if used(&mut connection) > 14 << 20 {
+            break;
+        }
+        redis::cmd("SET").arg(number).arg(&filler).exec(&mut connection).expect("there is room");
+    }
+    push(&redis, "analytics-tyk-system-analytics", &entries("transactions.msgpack.lp")[..5]);
+    let log = log_of_a_drain(&redis, &redis.url(), "");
+    assert!(log.contains("redis is nearly full"), "{log}");
+}
+
+#[test]
+fn the_database_in_the_address_and_another_prefix_are_heard() {
+    let redis = RedisServer::start();
+    let url = redis.url().replace("/0", "/3");
+    let client = redis::Client::open(url.as_str()).expect("an address");
+    let mut connection = client.get_connection().expect("redis answers");
+    let sound = entries("transactions.msgpack.lp");
+    redis::cmd("RPUSH")
+        .arg("eu-tyk-system-analytics_4")
+        .arg(&sound[..9])
+        .exec(&mut connection)
+        .expect("taken");
+    log_of_a_drain(&redis, &url, "    key_prefix: eu-\n");
+    let left: u64 = redis::cmd("DBSIZE").query(&mut connection).expect("redis answers");
+    assert_eq!(left, 0);
+}

@@ -75,8 +75,12 @@ async fn the_soak_notices_segments_that_keep_a_time_to_live() {
     // A take-over and an acknowledgement heal what a seal forgot.
     without_persist_in_steal(&mut mutant);
     without_persist_in_ack(&mut mutant);
-    let report = soak(&mutant, Duration::from_secs(3)).await;
-    assert!(report.lost > 0, "{report:?}");
+    // What is lost are segments that a crash left for longer than their time to live: a matter of chance.
+    let mut reports = Vec::new();
+    while reports.len() < 6 && reports.iter().all(|report: &Report| report.lost == 0) {
+        reports.push(soak(&mutant, Duration::from_secs(3)).await);
+    }
+    assert!(reports.iter().any(|report| report.lost > 0), "{reports:?}");
 }
 
 async fn soak(scripts: &ScriptTexts, pushing: Duration) -> Report {
