@@ -94,6 +94,28 @@ impl Template {
         }
     }
 
+    /// Whether some record could go there: literal text is as it stands, and for each date and field
+    /// there is at least one byte that is no slash.
+    pub fn could_give(&self, text: &str) -> bool {
+        fn matches(parts: &[Part], text: &str) -> bool {
+            match parts.split_first() {
+                None => text.is_empty(),
+                Some((Part::Literal(literal), rest)) => {
+                    text.strip_prefix(&**literal).is_some_and(|after| matches(rest, after))
+                }
+                // A date may hold slashes of its own; a field never does.
+                Some((Part::Date(_), rest)) => {
+                    (1..=text.len()).any(|end| text.is_char_boundary(end) && matches(rest, &text[end..]))
+                }
+                Some((Part::Field(_), rest)) => {
+                    let length = text.find('/').unwrap_or(text.len());
+                    (1..=length).any(|end| text.is_char_boundary(end) && matches(rest, &text[end..]))
+                }
+            }
+        }
+        matches(&self.parts, text)
+    }
+
     /// The names in braces, in their order.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use pump_core::template::Template;
 
 use super::config::{Compression, FileConfig};
 use super::frame::frame;
@@ -19,6 +20,7 @@ const MAX_OPEN: usize = 64;
 /// The open files, each behind its own lock: deliveries to different routes run side by side.
 pub(super) struct Files {
     shape: Shape,
+    template: Template,
     max_size: u64,
     max_age: Duration,
     root: PathBuf,
@@ -33,7 +35,7 @@ struct Slot {
 }
 
 impl Files {
-    pub(super) fn new(config: &FileConfig) -> Self {
+    pub(super) fn new(config: &FileConfig, template: Template) -> Self {
         let path = Path::new(&config.path);
         // Folders down to the first one whose name varies.
         let varies = |name: &std::ffi::OsStr| name.to_string_lossy().contains(['%', '{']);
@@ -42,6 +44,7 @@ impl Files {
         let depth = parent.components().count() - root.components().count();
         Self {
             shape: Shape { encoding: config.encoding, compression: config.compression },
+            template,
             max_size: config.rotate.max_size.bytes(),
             max_age: config.rotate.max_age.get(),
             root: if root.as_os_str().is_empty() { ".".into() } else { root },
@@ -89,7 +92,29 @@ impl Files {
 
     /// Finishes what a crash left behind.
     pub(super) fn recover(&self) -> io::Result<()> {
-        recover_below(&self.root, self.depth, self.shape)
+        recover_below(&self.root, self.depth, self.shape, &|target| self.is_ours(target))
+    }
+
+    /// Whether a file of that final name, before it got its time and number, could be this sink's.
+    fn is_ours(&self, target: &Path) -> bool {
+        let Some(target) = target.to_str() else { return false };
+        // The root of a relative path may have been walked as `./…`.
+        let target = target.strip_prefix("./").unwrap_or(target);
+        let ending = self.ending();
+        let without = target.strip_suffix(ending).filter(|_| !ending.is_empty());
+        let is_whole = |route: &str| self.template.could_give(route);
+        match without {
+            Some(route) => is_whole(route) || is_whole(target),
+            None => ending.is_empty() && is_whole(target),
+        }
+    }
+
+    fn ending(&self) -> &'static str {
+        match self.shape.compression {
+            Compression::None => "",
+            Compression::Gzip => ".gz",
+            Compression::Zstd => ".zst",
+        }
     }
 
     pub(super) fn rotate_by_age(&self) -> io::Result<()> {
@@ -136,11 +161,7 @@ impl Files {
     }
 
     fn target(&self, route: &str) -> PathBuf {
-        let ending = match self.shape.compression {
-            Compression::None => "",
-            Compression::Gzip => ".gz",
-            Compression::Zstd => ".zst",
-        };
+        let ending = self.ending();
         if route.ends_with(ending) { route.into() } else { format!("{route}{ending}").into() }
     }
 

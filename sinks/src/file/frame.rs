@@ -34,6 +34,22 @@ pub(super) fn frame(pieces: Vec<Bytes>, compression: Compression) -> io::Result<
     }
 }
 
+/// Whether the file begins as one of this compression does. An empty or very short one may be anything.
+pub(super) fn is_of(file: &File, compression: Compression) -> io::Result<bool> {
+    const GZIP: &[u8] = &[0x1f, 0x8b];
+    const ZSTD: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+    let mut head = Vec::new();
+    let mut reader = file;
+    reader.seek(SeekFrom::Start(0))?;
+    reader.take(ZSTD.len() as u64).read_to_end(&mut head)?;
+    let begins = |magic: &[u8]| head.starts_with(magic) || magic.starts_with(&head);
+    Ok(match compression {
+        Compression::None => head.is_empty() || !(head.starts_with(GZIP) || head.starts_with(ZSTD)),
+        Compression::Gzip => begins(GZIP),
+        Compression::Zstd => begins(ZSTD),
+    })
+}
+
 /// Where the last whole frame ends, in bytes from the start.
 pub(super) fn whole_length(file: &File, compression: Compression, encoding: Encoding) -> io::Result<u64> {
     let mut reader = BufReader::with_capacity(256 << 10, file);

@@ -56,7 +56,9 @@ impl Sink for FileSink {
     }
 
     async fn open(config: FileConfig, _: SinkContext) -> Result<Self, SinkError> {
-        let files = Arc::new(Files::new(&config));
+        let template = Template::parse(&config.path)
+            .map_err(|error| SinkError::unavailable("the path is no template", error))?;
+        let files = Arc::new(Files::new(&config, template));
         tokio::spawn(look_after(Arc::downgrade(&files), config.rotate.max_age.get()));
         Ok(Self(files))
     }

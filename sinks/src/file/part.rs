@@ -126,6 +126,11 @@ impl Part {
 
     /// Takes over a file that a crash left behind: cuts it back to its last whole frame, finishes it.
     fn recover(mut self, shape: Shape) -> io::Result<()> {
+        if !frame::is_of(&self.file, shape.compression)? {
+            let path = self.path.display();
+            tracing::warn!(%path, "a file left behind is compressed in another way than this sink does, and stays");
+            return Ok(());
+        }
         self.length = frame::whole_length(&self.file, shape.compression, shape.encoding)?;
         let finished = self.finish()?;
         if let Some(path) = finished {
@@ -143,8 +148,14 @@ impl Part {
     }
 }
 
-/// Finishes every `.part` below `root`, at most `depth` folders down, that nobody writes.
-pub(super) fn recover_below(root: &Path, depth: usize, shape: Shape) -> io::Result<()> {
+/// Finishes the `.part` files below `root`, at most `depth` folders down, that nobody writes and whose
+/// names are ours. Whatever else is there is somebody else's and stays as it is.
+pub(super) fn recover_below(
+    root: &Path,
+    depth: usize,
+    shape: Shape,
+    is_ours: &dyn Fn(&Path) -> bool,
+) -> io::Result<()> {
     let entries = match fs::read_dir(root) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -155,15 +166,23 @@ pub(super) fn recover_below(root: &Path, depth: usize, shape: Shape) -> io::Resu
         let path = entry.path();
         if entry.file_type()?.is_dir() {
             if depth > 0 {
-                recover_below(&path, depth - 1, shape)?;
+                recover_below(&path, depth - 1, shape, is_ours)?;
             }
-        } else if path.extension().is_some_and(|ending| ending == PART) {
-            let file = OpenOptions::new().read(true).write(true).open(&path)?;
-            if try_lock(&file)? && is_still(&file, &path)? {
-                let target = target_of(&path);
-                Part::adopt(file, path, &target)?.recover(shape)?;
+        } else if let Some(target) = targets_of(&path).into_iter().find(|target| is_ours(target)) {
+            match recover_one(&path, &target, shape) {
+                // Its writer, or another pump that looks too, was faster.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                other => other?,
             }
         }
+    }
+    Ok(())
+}
+
+fn recover_one(path: &Path, target: &Path, shape: Shape) -> io::Result<()> {
+    let file = OpenOptions::new().read(true).write(true).open(path)?;
+    if try_lock(&file)? && is_still(&file, path)? {
+        Part::adopt(file, path.to_owned(), target)?.recover(shape)?;
     }
     Ok(())
 }
@@ -178,12 +197,17 @@ fn part_path(target: &Path, number: u32) -> PathBuf {
     name.into()
 }
 
-/// The way back from [`part_path`].
-fn target_of(part: &Path) -> PathBuf {
+/// The way back from [`part_path`]: the name without `.part`, and without the number of a second writer
+/// if it has one. None for a file that is no `.part`.
+fn targets_of(part: &Path) -> Vec<PathBuf> {
+    if part.extension().is_none_or(|ending| ending != PART) {
+        return Vec::new();
+    }
     let target = part.with_extension("");
     let has_number =
         target.extension().is_some_and(|ending| ending.to_string_lossy().parse::<u32>().is_ok_and(|n| n > 1));
-    if has_number { target.with_extension("") } else { target }
+    let without_number = has_number.then(|| target.with_extension(""));
+    [Some(target), without_number].into_iter().flatten().collect()
 }
 
 /// `x.ndjson.gz` gives `x-20261124T081500Z-1.ndjson.gz`: the endings stay, so that tools know it.

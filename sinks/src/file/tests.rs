@@ -188,6 +188,29 @@ async fn what_a_crash_left_in_folders_nobody_writes_to_any_more_is_finished_too(
 }
 
 #[tokio::test]
+async fn what_others_left_in_the_folder_stays_as_it_is() {
+    let folder = TempDir::new().expect("a folder");
+    let foreign = [("movie.iso.part", "no newline"), ("table.csv.part", "a,b\n1,"), ("a.ndjson.gz.part", "\x1f\u{8b}x")];
+    for (name, text) in foreign {
+        fs::write(folder.path().join(name), text).expect("written");
+    }
+    // Ours by its name, but compressed: another sink of the same name wrote it.
+    fs::write(folder.path().join("b.ndjson.part"), [0x1f, 0x8b, 8, 0, b'\n', 1]).expect("written");
+    fs::write(folder.path().join("c.ndjson.part"), "{\"n\":1}\n{").expect("written");
+    let config = config(&folder, "{api_id}.ndjson");
+    let _sink = open(&config).await;
+    let limit = std::time::Instant::now() + Duration::from_secs(10);
+    while folder.path().join("c.ndjson.part").exists() {
+        assert!(std::time::Instant::now() < limit, "ours is never finished");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    for (name, text) in foreign {
+        assert_eq!(fs::read(folder.path().join(name)).expect("it is there"), text.as_bytes(), "{name}");
+    }
+    assert_eq!(fs::read(folder.path().join("b.ndjson.part")).expect("it is there").len(), 6);
+}
+
+#[tokio::test]
 async fn a_file_that_another_process_writes_is_left_alone() {
     let folder = TempDir::new().expect("a folder");
     let config = config(&folder, "records.ndjson");
