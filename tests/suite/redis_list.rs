@@ -254,3 +254,55 @@ fn memory_stays_within_its_bound_with_a_million_records_waiting() {
 fn memory_stays_within_its_bound_with_ten_thousand_huge_records_waiting() {
     assert_bounded(10_000, 268_000, Duration::from_secs(600));
 }
+
+/// A pump whose dead letters cannot be kept, or one of whose keys is no list, still guards all lists.
+#[test]
+fn trouble_with_one_thing_lets_no_list_expire() {
+    for trouble in ["dead letters", "wrong type", "seldom sealed"] {
+        let (redis, folder) = (RedisServer::start(), folder());
+        let mut connection = redis.connection();
+        let blocked = folder.path().join("letters");
+        std::fs::write(&blocked, "no folder").expect("written");
+        let mut text = pipeline(&redis) + "dead_letters: { path: letters }\n";
+        match trouble {
+            "dead letters" => {
+                redis::cmd("RPUSH")
+                    .arg("analytics-tyk-system-analytics")
+                    .arg("rubbish")
+                    .exec(&mut connection)
+                    .expect("taken");
+            }
+            "wrong type" => {
+                redis::cmd("SET")
+                    .arg("analytics-tyk-system-analytics_3_protobuf")
+                    .arg("x")
+                    .exec(&mut connection)
+                    .expect("taken");
+            }
+            _ => text = text.replace("lease: 2s", "lease: 2s\n    seal_interval: 1h"),
+        }
+        let _purger = Purger::start(&redis.url(), Duration::from_secs(2));
+        let mut pump = PumpProcess::start(folder.path(), "only", &text, &[]);
+        pump.wait_until(Duration::from_secs(10), "started", |status| status["lanes"].is_array());
+        for batch in 0..6 {
+            push(&redis.url(), batch * 500, (batch + 1) * 500, SMALL);
+            thread::sleep(Duration::from_secs(1));
+        }
+        if trouble == "wrong type" {
+            let (code, reasons) = pump.get("/readyz");
+            assert_eq!(code, 503);
+            assert!(reasons.contains("analytics-tyk-system-analytics_3_protobuf"), "{reasons}");
+            redis::cmd("DEL")
+                .arg("analytics-tyk-system-analytics_3_protobuf")
+                .exec(&mut connection)
+                .expect("gone");
+        }
+        std::fs::remove_file(&blocked).expect("mended");
+        pump.wait_until(Duration::from_secs(60), trouble, |status| {
+            status["lanes"][0]["records"]["delivered"] == 3_000
+        });
+        assert_balanced(&pump.status());
+        pump.stop();
+        assert_eq!(repeats(&out(&folder), 3_000), 0, "{trouble}");
+    }
+}

@@ -80,7 +80,7 @@ impl Findings {
     fn disclose(&mut self, schema: View<'_>, node: &Node) {
         // An address may hold a password before its `@`, also in the default of a reference.
         let may_hold_secret = schema.is_secret()
-            || node.as_str().is_some_and(|text| text.contains('@'))
+            || node.as_str().is_some_and(|text| text.contains(['@', '?']))
             || (node.reference.is_some() && schema.text("format") == Some(RedisUrl::FORMAT));
         if may_hold_secret {
             self.disclosure.secret.insert(node.location.clone());

@@ -68,12 +68,10 @@ impl State {
         if size + lines.len() as u64 > self.max_size {
             return Err(StoreError::Full { size, max_size: self.max_size });
         }
-        let result = self.write(lines);
-        if result.is_err() {
-            // What is at the end of that file is unknown now: the next letters begin a new one.
-            self.open = None;
-        }
-        result.map_err(failed)
+        self.write(lines).map_err(|error| {
+            let place = self.directory.display();
+            failed(io::Error::new(error.kind(), format!("{place}: {error}")))
+        })
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -81,11 +79,16 @@ impl State {
             Some(open) if open.size < FILE_SIZE => open,
             _ => self.begin()?,
         };
-        open.file.write_all(lines)?;
-        open.file.sync_data()?;
-        open.size += lines.len() as u64;
-        self.open = Some(open);
-        Ok(())
+        let written = open.file.write_all(lines).and_then(|()| open.file.sync_data());
+        if written.is_ok() {
+            open.size += lines.len() as u64;
+        }
+        // A torn line is cut off again, and the file goes on being used; if that fails too, what is at
+        // its end is unknown, and the next letters begin a new one.
+        if written.is_ok() || open.file.set_len(open.size).is_ok() {
+            self.open = Some(open);
+        }
+        written
     }
 
     fn begin(&mut self) -> io::Result<Open> {

@@ -156,6 +156,18 @@ pub enum StoreError {
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
+impl StoreError {
+    /// What is wrong, with everything that lies beneath.
+    fn with_causes(&self) -> String {
+        let (mut text, mut cause) = (self.to_string(), std::error::Error::source(self));
+        while let Some(error) = cause {
+            text.push_str(&format!(": {error}"));
+            cause = error.source();
+        }
+        text
+    }
+}
+
 /// Buries dead letters and counts them: waits for as long as the store fails.
 pub(crate) struct Burial {
     store: Arc<dyn DeadLetterStore>,
@@ -170,22 +182,22 @@ impl Burial {
 
     /// Returns once all of them are safe.
     pub(crate) async fn bury(&self, sink: Option<&Arc<str>>, letters: Vec<DeadLetter>) {
-        let mut wait = Duration::from_millis(100);
-        loop {
-            match self.store.append(&letters).await {
-                Ok(()) => break,
+        let (mut wait, mut done, mut portion) = (Duration::from_millis(100), 0, letters.len());
+        while done < letters.len() {
+            let end = letters.len().min(done + portion);
+            match self.store.append(&letters[done..end]).await {
+                Ok(()) => done = end,
+                // What does not fit together may fit one by one.
+                Err(StoreError::Full { .. }) if portion > 1 => portion = portion.div_ceil(2),
                 Err(error) => {
+                    let reason = error.with_causes();
                     let sink = sink.map_or("", |sink| sink);
-                    error!(
-                        sink,
-                        error = &error as &dyn std::error::Error,
-                        "dead letters wait for their store"
-                    );
-                    self.statistics.dead_letters_trouble(Some(error.to_string()));
+                    error!(sink, reason, "dead letters wait for their store");
+                    self.statistics.dead_letters_trouble(Some(reason));
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(Duration::from_secs(5));
                 }
             }
-            tokio::time::sleep(wait).await;
-            wait = (wait * 2).min(Duration::from_secs(5));
         }
         self.statistics.dead_letters_trouble(None);
         for letter in &letters {

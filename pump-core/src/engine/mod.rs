@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
-use tracing::{error, info, warn};
+use tracing::{info, warn};
 
 use crate::accounting::{Accounting, Books, LaneId};
 use crate::dead_letter::{Burial, DeadLetterStore};
@@ -104,6 +104,9 @@ pub enum PumpError {
         #[source]
         error: SourceError,
     },
+    /// A drain was stopped before its end. What was not delivered is still in the buffer.
+    #[error("told to stop before everything was drained: what is left stays in the buffer")]
+    NotDrained,
     /// A part of the pump panicked. What was not settled comes again.
     #[error("{part} panicked: this is a defect in pump; what was not settled will be delivered again")]
     Panicked {
@@ -260,7 +263,10 @@ impl Pump {
         info!(sources = monitor.sources.len() - 1, lanes = monitor.lanes.len(), "pump started");
 
         let mut outcome = tokio::select! {
-            () = stop => Ok(()),
+            () = stop => match mode {
+                Mode::Follow => Ok(()),
+                Mode::Drain => Err(PumpError::NotDrained),
+            },
             ended = sources_end(&mut source_tasks) => ended,
             panicked = panic_of(&mut lane_tasks) => Err(panicked),
         };
@@ -298,7 +304,7 @@ impl Pump {
             }
         }
         if !source_tasks.is_empty() {
-            error!("a source did not end in time; what it held will be delivered again");
+            warn!("a source did not end in time: what it holds is delivered again once its lease has passed");
         }
         info!("pump stopped");
         outcome

@@ -389,6 +389,26 @@ async fn with_a_maximum_age_what_cannot_be_delivered_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_drain_that_is_stopped_before_its_end_says_so() {
+    let sink = ScriptedSink::new(|_| Reaction::Hang);
+    let mut plan = blueprint(Mode::Drain, vec![("list", Box::new(ListSource::counting(100, 10)))]);
+    plan.lanes.push(lane("only", &sink));
+    let outcome = Pump::new(plan).run(sleep(Duration::from_secs(1))).await;
+    assert!(matches!(outcome, Err(PumpError::NotDrained)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rate_limit_below_a_batch_makes_smaller_batches() {
+    let sink = ScriptedSink::willing();
+    let mut plan = blueprint(Mode::Follow, vec![("list", Box::new(ListSource::counting(1_000, 100)))]);
+    plan.lanes.push(lane("only", &sink));
+    plan.lanes[0].settings.rate_limit = Some(3.0);
+    Pump::new(plan).run(sleep(Duration::from_secs(10))).await.expect("nothing failed");
+    assert!(sink.attempts().iter().all(|batch| batch.len() <= 3));
+    assert!((28..=36).contains(&sink.delivered().len()), "{}", sink.delivered().len());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_rate_limit_holds() {
     let sink = ScriptedSink::willing();
     let mut plan = blueprint(Mode::Drain, vec![("list", Box::new(ListSource::counting(1_000, 10)))]);

@@ -122,7 +122,11 @@ enum Done {
 
 impl Lane {
     pub(crate) fn new(parts: LaneParts) -> Self {
-        let batch = parts.settings.batch;
+        let mut batch = parts.settings.batch;
+        // A batch goes out whole: with a rate limit it must not be more than a second's worth.
+        if let Some(limit) = parts.settings.rate_limit {
+            batch.max_records = batch.max_records.min((limit as usize).max(1));
+        }
         // A best-effort lane may be skipped by the log while it holds chunks; what it then keeps in
         // memory must stay within what its batches may take.
         let max_span = if parts.is_required {

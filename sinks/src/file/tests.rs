@@ -190,7 +190,11 @@ async fn what_a_crash_left_in_folders_nobody_writes_to_any_more_is_finished_too(
 #[tokio::test]
 async fn what_others_left_in_the_folder_stays_as_it_is() {
     let folder = TempDir::new().expect("a folder");
-    let foreign = [("movie.iso.part", "no newline"), ("table.csv.part", "a,b\n1,"), ("a.ndjson.gz.part", "\x1f\u{8b}x")];
+    let foreign = [
+        ("movie.iso.part", "no newline"),
+        ("table.csv.part", "a,b\n1,"),
+        ("a.ndjson.gz.part", "\x1f\u{8b}x"),
+    ];
     for (name, text) in foreign {
         fs::write(folder.path().join(name), text).expect("written");
     }

@@ -1,22 +1,16 @@
 //! From a reply of Redis to a chunk.
 
-use pump_core::plugin::{Permit, Port};
-use pump_core::record::{Chunk, ChunkHead, Partition, Timestamp};
+use pump_core::plugin::Port;
+use pump_core::record::{Chunk, ChunkHead, Parsed, Partition, Timestamp};
 
 use super::keys::ListKeys;
 use super::server::Reply;
 
-/// Gives the records of a reply to the log.
-pub(super) async fn hand_over(
-    port: &Port,
-    mut permit: Permit,
-    keys: &ListKeys,
-    partition: &Partition,
-    reply: Reply,
-) {
+/// The records of a reply as a chunk, with what is not sound beside it; `None` when there are none.
+pub(super) fn parse(port: &Port, keys: &ListKeys, partition: &Partition, reply: Reply) -> Option<Parsed> {
     let Reply { first, sizes, records } = reply;
     if sizes.is_empty() {
-        return;
+        return None;
     }
     let received = Timestamp::now();
     let head = ChunkHead {
@@ -36,5 +30,5 @@ pub(super) async fn hand_over(
     if let Some(time) = parsed.chunk.records().last().and_then(|record| record.view().time(received)) {
         port.account().lag(received.seconds_since(time).max(0.0));
     }
-    permit.append(parsed).await;
+    Some(parsed)
 }

@@ -25,6 +25,8 @@ mod run;
 mod server;
 mod watch;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use pump_core::plugin::{PlanError, Port, Source, SourceContext, SourceError, SourcePlan};
 use pump_core::record::Kind;
@@ -32,7 +34,10 @@ use pump_core::record::Kind;
 pub use config::{Eviction, Mode, OnMemory, RedisListConfig};
 use keys::{ListKeys, lists};
 use run::Running;
-use server::Server;
+use server::{Looks, Server};
+
+/// A lease must outlast a read and a look or two.
+const MIN_LEASE: Duration = Duration::from_secs(1);
 
 /// Reads a gateway's lists.
 pub struct RedisListSource {
@@ -47,6 +52,12 @@ impl Source for RedisListSource {
     type Config = RedisListConfig;
 
     fn plan(config: &RedisListConfig) -> Result<SourcePlan, PlanError> {
+        if config.lease.get() < MIN_LEASE {
+            return Err(PlanError::new(
+                "lease",
+                "a lease this short passes before anything is delivered: write 1s or more",
+            ));
+        }
         let all = lists(&config.key_prefix, config.keys.as_deref(), config.codec);
         let mut kinds: Vec<Kind> = all.iter().map(|keys| keys.kind).collect();
         kinds.sort_unstable();
@@ -65,7 +76,9 @@ impl Source for RedisListSource {
     }
 
     async fn probe(&self) -> Result<(), SourceError> {
-        self.server.ping().await.map_err(|error| SourceError::caused("redis cannot be reached", error))
+        let failed = |error| SourceError::caused("redis cannot be reached, or does not let us look", error);
+        self.server.ping().await.map_err(failed)?;
+        self.server.look(&Looks::new(&self.lists)).await.map(drop).map_err(failed)
     }
 
     async fn run(self, port: Port) -> Result<(), SourceError> {

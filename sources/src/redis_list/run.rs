@@ -16,13 +16,15 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until, timeout_at};
 use tracing::{info, warn};
 
-use super::chunks::hand_over;
+use super::chunks::parse;
 use super::config::RedisListConfig;
 use super::keys::ListKeys;
 use super::lease::{Fate, Grant, Leases, Wish};
 use super::server::{Ack, Acked, Looks, Server};
 use super::watch::Watch;
 
+/// How often lists are looked at, however seldom they are sealed: their TTL must not be missed.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often the backlog and the server's memory are looked at.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often segments are looked for that are in no index.
@@ -31,6 +33,8 @@ const REGISTER_INTERVAL: Duration = Duration::from_secs(3_600);
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// Segments in one round trip.
 const MAX_ACKS: usize = 256;
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A running source.
 pub(super) struct Running {
@@ -49,6 +53,8 @@ pub(super) struct Running {
     /// Seals whose answers were lost: list, segment, token. They may have happened.
     unsure: Vec<(usize, Arc<str>, Arc<str>)>,
     failures: u32,
+    /// A key that is no list, though it has the name of one.
+    wrong: Option<Arc<str>>,
     /// In [`Mode::Drain`]: the segments that there were at the start and that are not gone yet; `None`
     /// until that is known.
     to_drain: Option<HashSet<String>>,
@@ -93,6 +99,7 @@ impl Running {
             turn: 0,
             unsure: Vec::new(),
             failures: 0,
+            wrong: None,
             to_drain: None,
         }
     }
@@ -100,19 +107,22 @@ impl Running {
     /// Runs to the end, as [`Source::run`](pump_core::plugin::Source::run) says.
     pub(super) async fn run(mut self) -> Result<(), SourceError> {
         let mut stopping = Box::pin(self.port.stopping());
-        let mut room: Option<Pin<Box<dyn Future<Output = Permit> + Send>>> = None;
+        let mut room: Option<Boxed<Permit>> = None;
         let mut permit = None;
         let mut quiet_until = Instant::now();
+        // What was read is handed over beside everything else: dead letters in it may have to wait for
+        // their store, and leases and lists must not.
+        let mut handing: Option<Boxed<()>> = None;
         loop {
             if Instant::now() >= quiet_until {
-                match self.round(&mut permit).await {
+                match self.round(&mut permit, &mut handing).await {
                     Ok(()) if self.is_drained() => return Ok(()),
                     Ok(()) => {}
                     Err(Trouble::Fatal(error)) => return Err(error),
                     Err(Trouble::Redis(error)) => quiet_until = Instant::now() + self.backoff(&error),
                 }
             }
-            let wants_room = self.to_read(Instant::now()).is_some();
+            let wants_room = handing.is_none() && self.to_read(Instant::now()).is_some();
             if wants_room && permit.is_none() && room.is_none() {
                 room = Some(Box::pin(self.port.reserve(self.reply_size())));
             }
@@ -124,20 +134,23 @@ impl Running {
                     Some((partition, position)) => self.settled(&partition, position),
                     None => break,
                 },
-                got = poll_fn(|context| match &mut room {
-                    Some(room) => room.as_mut().poll(context),
-                    None => std::task::Poll::Pending,
-                }) => (room, permit) = (None, Some(got)),
+                got = poll_if(&mut room) => (room, permit) = (None, Some(got)),
+                () = poll_if(&mut handing) => handing = None,
                 () = sleep_until(wake_at.max(quiet_until)) => {}
             }
         }
-        drop((room, permit));
+        // What is not in the log yet is not settled either: it comes again.
+        drop((room, permit, handing));
         self.end().await;
         Ok(())
     }
 
     /// Everything that is due, once.
-    async fn round(&mut self, permit: &mut Option<Permit>) -> Result<(), Trouble> {
+    async fn round(
+        &mut self,
+        permit: &mut Option<Permit>,
+        handing: &mut Option<Boxed<()>>,
+    ) -> Result<(), Trouble> {
         while let Some((partition, position)) = self.port.try_settled() {
             self.settled(&partition, position);
         }
@@ -146,10 +159,11 @@ impl Running {
             self.poll().await?;
         }
         // Room is used for one reply and then given back, so that sources take turns.
-        if self.to_read(Instant::now()).is_some()
+        if handing.is_none()
+            && self.to_read(Instant::now()).is_some()
             && let Some(permit) = permit.take()
         {
-            self.read(permit).await?;
+            *handing = self.read(permit).await?;
         }
         if self.failures > 0 {
             info!(source = &**self.port.name(), "redis answers again");
@@ -190,18 +204,19 @@ impl Running {
         wait.min(MAX_BACKOFF)
     }
 
-    /// Reads one reply and hands it to the log.
-    async fn read(&mut self, permit: Permit) -> Result<(), RedisError> {
+    /// Reads one reply; what it returns hands it to the log.
+    async fn read(&mut self, mut permit: Permit) -> Result<Option<Boxed<()>>, RedisError> {
         let now = Instant::now();
-        let Some(list) = self.to_read(now) else { return Ok(()) };
+        let Some(list) = self.to_read(now) else { return Ok(None) };
         let (keys, leases) = &mut self.lists[list];
-        let Some(held) = leases.to_read(now, self.config.lease.get()) else { return Ok(()) };
+        let Some(held) = leases.to_read(now, self.config.lease.get()) else { return Ok(None) };
         let (segment, partition) = (held.segment.clone(), held.partition.clone());
         let max_reply = self.config.max_reply.bytes();
         match self.server.read(keys, &segment, &held.token, held.next, max_reply).await? {
             None => {
                 let partition = leases.refused(&segment);
                 self.lost(partition, &segment);
+                Ok(None)
             }
             Some(reply) => {
                 let next = reply.first + reply.sizes.len() as u64;
@@ -211,16 +226,19 @@ impl Running {
                     self.poll_at = Instant::now();
                     self.turn = list + 1;
                 }
-                hand_over(&self.port, permit, keys, &partition, reply).await;
+                let parsed = parse(&self.port, keys, &partition, reply);
+                Ok(parsed.map(|parsed| {
+                    let handing = async move { permit.append(parsed).await };
+                    Box::pin(handing) as Boxed<()>
+                }))
             }
         }
-        Ok(())
     }
 
     /// Looks at all lists and does what each wants.
     async fn poll(&mut self) -> Result<(), Trouble> {
         let now = Instant::now();
-        self.poll_at = now + self.config.seal_interval.get();
+        self.poll_at = now + self.config.seal_interval.get().min(POLL_INTERVAL);
         if now >= self.register_at {
             self.begin().await?;
             self.register_at = now + REGISTER_INTERVAL;
@@ -234,6 +252,9 @@ impl Running {
         let is_first_of_drain = self.port.mode() == Mode::Drain && self.to_drain.is_none();
         // In a drain, what comes after its begin is for somebody else.
         let may_seal = self.may_seal && self.port.mode() == Mode::Follow;
+        let wrong =
+            states.iter().position(|state| state.is_wrong).map(|list| self.lists[list].0.list.clone());
+        self.report_wrong(wrong);
         for (list, state) in states.into_iter().enumerate() {
             let keys = self.lists[list].0.clone();
             let expired = self.watch.list(now, &keys, &state, &self.port);
@@ -251,6 +272,23 @@ impl Running {
             self.look_at_drain().await?;
         }
         Ok(())
+    }
+
+    /// A key that is no list is left alone, and the operator hears of it until it is gone.
+    fn report_wrong(&mut self, wrong: Option<Arc<str>>) {
+        if wrong != self.wrong {
+            match &wrong {
+                Some(list) => {
+                    warn!(source = &**self.port.name(), list = &**list, "not a list in redis: left alone")
+                }
+                None => info!(source = &**self.port.name(), "all keys are lists again"),
+            }
+            let text = wrong
+                .as_ref()
+                .map(|list| format!("the key {list}, or its index, is not of its type in redis: remove it"));
+            self.port.account().trouble(text.as_deref());
+            self.wrong = wrong;
+        }
     }
 
     async fn fulfil(
@@ -448,6 +486,15 @@ impl Running {
             warn!(source = &**self.port.name(), error = %error, "segments were not given back: others wait for their lease");
         }
     }
+}
+
+/// Polls a future that may not be there; then it is pending.
+async fn poll_if<T>(future: &mut Option<Boxed<T>>) -> T {
+    poll_fn(|context| match future {
+        Some(future) => future.as_mut().poll(context),
+        None => std::task::Poll::Pending,
+    })
+    .await
 }
 
 /// 128 random bits: a counter could be given out twice after a failover.

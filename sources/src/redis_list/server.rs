@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use redis::aio::{ConnectionManager, ConnectionManagerConfig};
-use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, Script, Value, cmd, pipe};
+use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisResult, Script, Value, cmd, pipe};
 use tokio::sync::OnceCell;
 
 use super::config::RedisListConfig;
@@ -66,6 +66,9 @@ pub(super) struct Looks {
 impl Looks {
     pub(super) fn new<'k>(lists: impl IntoIterator<Item = &'k ListKeys>) -> Self {
         let mut looks = Self { lists: 0, states: pipe(), segments: pipe() };
+        // One key that is no list must not hide the others.
+        looks.states.ignore_errors();
+        looks.segments.ignore_errors();
         looks.states.cmd("TIME");
         for keys in lists {
             looks.lists += 1;
@@ -86,6 +89,8 @@ pub(super) struct ListState {
     pub(super) ttl: Option<Duration>,
     /// A segment of it whose lease has passed.
     pub(super) due_segment: Option<Arc<str>>,
+    /// Something else than a list has its name, or something else than an index that of its index.
+    pub(super) is_wrong: bool,
 }
 
 /// Records as they came in one reply.
@@ -159,20 +164,25 @@ impl Server {
 
     /// Looks at all lists in one round trip.
     pub(super) async fn look(&self, looks: &Looks) -> Result<Vec<ListState>, RedisError> {
-        let mut answers: std::vec::IntoIter<Value> = self.ask(&looks.states).await?.into_iter();
-        let mut next = || answers.next().unwrap_or(Value::Nil);
-        let (seconds, micros): (u64, u64) = redis::from_redis_value(next())?;
+        let mut answers = self.ask_each(&looks.states).await?.into_iter();
+        let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
+        let (seconds, micros): (u64, u64) = redis::from_redis_value(next()?)?;
         let now = seconds * 1_000 + micros / 1_000;
         (0..looks.lists)
             .map(|_| {
-                let length = redis::from_redis_value(next())?;
-                let ttl: i64 = redis::from_redis_value(next())?;
-                let oldest: Vec<(String, f64)> = redis::from_redis_value(next())?;
+                let (length, ttl, oldest) = (next(), next(), next());
+                let is_wrong = [&length, &oldest].into_iter().any(is_wrong_type);
+                if is_wrong {
+                    return Ok(ListState { length: 0, ttl: None, due_segment: None, is_wrong });
+                }
+                let ttl: i64 = redis::from_redis_value(ttl?)?;
+                let oldest: Vec<(String, f64)> = redis::from_redis_value(oldest?)?;
                 let due = oldest.into_iter().find(|(_, deadline)| *deadline <= now as f64);
                 Ok(ListState {
-                    length,
+                    length: redis::from_redis_value(length?)?,
                     ttl: u64::try_from(ttl).ok().map(Duration::from_millis),
                     due_segment: due.map(|(segment, _)| segment.into()),
+                    is_wrong,
                 })
             })
             .collect()
@@ -180,10 +190,11 @@ impl Server {
 
     /// The segments of all lists that are in an index, in one round trip.
     pub(super) async fn segments(&self, looks: &Looks) -> Result<Vec<String>, RedisError> {
-        let answers = self.ask(&looks.segments).await?;
         let mut segments = Vec::new();
-        for answer in answers {
-            segments.extend(redis::from_redis_value::<Vec<String>>(answer)?);
+        for answer in self.ask_each(&looks.segments).await? {
+            if !is_wrong_type(&answer) {
+                segments.extend(redis::from_redis_value::<Vec<String>>(answer?)?);
+            }
         }
         Ok(segments)
     }
@@ -194,11 +205,15 @@ impl Server {
         // Thousands of segments are asked for in portions, so that nobody else waits long.
         for lists in lists.chunks(1_000) {
             let mut ask = pipe();
+            ask.ignore_errors();
             for list in lists {
                 ask.cmd("LLEN").arg(list);
             }
-            let lengths: Vec<u64> = ask.query_async(&mut self.connection().await?).await?;
-            total += lengths.iter().sum::<u64>();
+            for answer in self.ask_each(&ask).await? {
+                if !is_wrong_type(&answer) {
+                    total += redis::from_redis_value::<u64>(answer?)?;
+                }
+            }
         }
         Ok(total)
     }
@@ -327,6 +342,11 @@ impl Server {
         cmd("EXISTS").arg("version-check-pump").query_async(&mut self.connection().await?).await
     }
 
+    /// The pipeline ignores errors: each answer has its own.
+    async fn ask_each(&self, pipeline: &Pipeline) -> Result<Vec<RedisResult<Value>>, RedisError> {
+        pipeline.query_async(&mut self.connection().await?).await
+    }
+
     async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, RedisError> {
         pipeline.query_async(&mut self.connection().await?).await
     }
@@ -342,4 +362,8 @@ impl Server {
         };
         self.connection.get_or_try_init(connect).await.cloned()
     }
+}
+
+fn is_wrong_type(answer: &RedisResult<Value>) -> bool {
+    answer.as_ref().is_err_and(|error| error.code() == Some("WRONGTYPE"))
 }
