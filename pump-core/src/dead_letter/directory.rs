@@ -63,15 +63,15 @@ impl DeadLetterStore for DirectoryStore {
 
 impl State {
     fn append(&mut self, lines: &[u8]) -> Result<(), StoreError> {
-        let failed = |error: io::Error| StoreError::Failed(Box::new(error));
+        let place = self.directory.display().to_string();
+        let failed = |error: io::Error| {
+            StoreError::Failed(Box::new(io::Error::new(error.kind(), format!("{place}: {error}"))))
+        };
         let size = size_of(&self.directory).map_err(failed)?;
         if size + lines.len() as u64 > self.max_size {
             return Err(StoreError::Full { size, max_size: self.max_size });
         }
-        self.write(lines).map_err(|error| {
-            let place = self.directory.display();
-            failed(io::Error::new(error.kind(), format!("{place}: {error}")))
-        })
+        self.write(lines).map_err(failed)
     }
 
     fn write(&mut self, lines: &[u8]) -> io::Result<()> {
@@ -94,12 +94,19 @@ impl State {
     fn begin(&mut self) -> io::Result<Open> {
         fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
         let started = Timestamp::now().seconds;
-        let name = format!("dead-letters-{started}-{}-{}.ndjson", std::process::id(), self.next);
-        self.next += 1;
-        let path = self.directory.join(name);
-        let file = OpenOptions::new().append(true).create_new(true).mode(0o600).open(path)?;
-        File::open(&self.directory)?.sync_all()?;
-        Ok(Open { file, size: 0 })
+        loop {
+            let name = format!("dead-letters-{started}-{}-{}.ndjson", std::process::id(), self.next);
+            self.next += 1;
+            let path = self.directory.join(name);
+            match OpenOptions::new().append(true).create_new(true).mode(0o600).open(path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                opened => {
+                    let file = opened?;
+                    File::open(&self.directory)?.sync_all()?;
+                    return Ok(Open { file, size: 0 });
+                }
+            }
+        }
     }
 }
 

@@ -4,6 +4,8 @@
 //! failing, whoever buries waits: nothing is dropped to make progress.
 
 mod directory;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 use std::time::Duration;
