@@ -5,55 +5,37 @@
 //! change in one transaction, so they agree after any crash; after a lost reply letters may be there
 //! twice, with the same id.
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use pump_core::dead_letter::{DeadLetter, DeadLetterStore, StoreError};
 use pump_core::record::Timestamp;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, RedisError};
-use tokio::sync::OnceCell;
 
-/// How long Redis may take to answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::connection::Connection;
 
 /// Dead letters in a list of a Redis server.
 pub struct RedisListStore {
-    client: Client,
     key: String,
     bytes_key: String,
     max_size: u64,
-    connection: OnceCell<ConnectionManager>,
+    connection: Connection,
 }
 
 impl RedisListStore {
     /// A store in this list, of at most so many bytes. Contacts nobody.
     pub fn new(url: &str, key: &str, max_size: u64) -> Result<Self, RedisError> {
         Ok(Self {
-            client: Client::open(url)?,
             key: key.to_owned(),
             // A key that has a hash tag keeps it; one without becomes its own, so that both keys lie
             // in one slot of a cluster.
             bytes_key: if key.contains('{') { format!("{key}:bytes") } else { format!("{{{key}}}:bytes") },
             max_size,
-            connection: OnceCell::new(),
+            connection: Connection::new(Client::open(url)?),
         })
-    }
-
-    async fn connection(&self) -> Result<ConnectionManager, RedisError> {
-        let connect = || {
-            let config = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(PATIENCE))
-                .set_response_timeout(Some(PATIENCE))
-                .set_number_of_retries(0);
-            ConnectionManager::new_with_config(self.client.clone(), config)
-        };
-        self.connection.get_or_try_init(connect).await.cloned()
     }
 
     async fn push(&self, lines: &[Vec<u8>]) -> Result<(), StoreError> {
         let failed = |error: RedisError| StoreError::Failed(Box::new(error));
-        let mut connection = self.connection().await.map_err(failed)?;
+        let mut connection = self.connection.get().await.map_err(failed)?;
         let added: u64 = lines.iter().map(|line| line.len() as u64).sum();
         let mut ask = redis::cmd("GET");
         let size: Option<u64> =

@@ -5,15 +5,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use redis::aio::{ConnectionManager, ConnectionManagerConfig};
 use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisResult, Script, Value, cmd, pipe};
-use tokio::sync::OnceCell;
 
 use super::config::RedisListConfig;
 use super::keys::ListKeys;
-
-/// How long Redis may take for an answer. A reply may be megabytes, and the server may be loading.
-const PATIENCE: Duration = Duration::from_secs(10);
+use crate::connection::Connection;
 
 /// Records in one reply. More small ones than this take Lua longer than their bytes are worth.
 const MAX_RECORDS: u64 = 10_000;
@@ -24,8 +20,7 @@ const WANTED_REPLY: u64 = 2 << 20;
 
 /// A connection that is made anew when it breaks.
 pub(super) struct Server {
-    client: Client,
-    connection: OnceCell<ConnectionManager>,
+    connection: Connection,
     scripts: Scripts,
 }
 
@@ -154,12 +149,12 @@ impl Server {
             read: Script::new(&texts.read),
             ack: Script::new(&texts.ack),
         };
-        Self { client, connection: OnceCell::new(), scripts }
+        Self { connection: Connection::new(client), scripts }
     }
 
     /// Whether it answers and lets us in.
     pub(super) async fn ping(&self) -> Result<(), RedisError> {
-        cmd("PING").query_async(&mut self.connection().await?).await
+        cmd("PING").query_async(&mut self.connection.get().await?).await
     }
 
     /// Looks at all lists in one round trip.
@@ -229,7 +224,7 @@ impl Server {
         let mut call = self.scripts.seal.prepare_invoke();
         call.key(&*keys.list).key(&*keys.idx).key(&*keys.own).key(&*keys.base).key(segment);
         call.arg(token).arg(lease.as_millis() as u64);
-        let length: i64 = call.invoke_async(&mut self.connection().await?).await?;
+        let length: i64 = call.invoke_async(&mut self.connection.get().await?).await?;
         Ok(u64::try_from(length).ok().filter(|length| *length > 0))
     }
 
@@ -245,7 +240,7 @@ impl Server {
         let mut call = self.scripts.steal.prepare_invoke();
         call.key(&*keys.idx).key(&*keys.own).key(&*keys.base).key(segment);
         call.arg(token).arg(lease.as_millis() as u64);
-        let found: Option<(u64, u64)> = call.invoke_async(&mut self.connection().await?).await?;
+        let found: Option<(u64, u64)> = call.invoke_async(&mut self.connection.get().await?).await?;
         Ok(found.map(|(base, left)| base..base + left))
     }
 
@@ -261,7 +256,7 @@ impl Server {
         let mut call = self.scripts.read.prepare_invoke();
         call.key(segment).key(&*keys.own).key(&*keys.base);
         call.arg(token).arg(offset).arg(MAX_RECORDS).arg(max_bytes.min(WANTED_REPLY));
-        let reply: Option<(u64, Vec<Bytes>)> = call.invoke_async(&mut self.connection().await?).await?;
+        let reply: Option<(u64, Vec<Bytes>)> = call.invoke_async(&mut self.connection.get().await?).await?;
         let Some((first, parts)) = reply else { return Ok(None) };
         let sizes: Vec<u32> = parts.iter().map(|part| part.len() as u32).collect();
         let mut records = Vec::with_capacity(parts.iter().map(Bytes::len).sum());
@@ -281,7 +276,7 @@ impl Server {
         }
         let answers = match self.ask(&ask).await {
             Err(error) if error.code() == Some("NOSCRIPT") => {
-                self.scripts.ack.prepare_invoke().load_async(&mut self.connection().await?).await?;
+                self.scripts.ack.prepare_invoke().load_async(&mut self.connection.get().await?).await?;
                 self.ask(&ask).await?
             }
             answers => answers?,
@@ -298,7 +293,7 @@ impl Server {
     /// Registers segments that lie in Redis but in no index, as a failover can leave them; anybody may
     /// take them over then. Returns how many there were.
     pub(super) async fn register_lost(&self, lists: &[ListKeys]) -> Result<usize, RedisError> {
-        let mut connection = self.connection().await?;
+        let mut connection = self.connection.get().await?;
         let (mut cursor, mut found) = (0u64, 0);
         loop {
             let mut scan = cmd("SCAN");
@@ -323,7 +318,7 @@ impl Server {
 
     /// Memory and eviction, from INFO: CONFIG is often forbidden.
     pub(super) async fn memory(&self) -> Result<Memory, RedisError> {
-        let info: String = cmd("INFO").arg("memory").query_async(&mut self.connection().await?).await?;
+        let info: String = cmd("INFO").arg("memory").query_async(&mut self.connection.get().await?).await?;
         let value = |name: &str| {
             info.lines()
                 .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
@@ -339,28 +334,16 @@ impl Server {
 
     /// Whether Tyk Pump has left its mark.
     pub(super) async fn has_seen_tyk_pump(&self) -> Result<bool, RedisError> {
-        cmd("EXISTS").arg("version-check-pump").query_async(&mut self.connection().await?).await
+        cmd("EXISTS").arg("version-check-pump").query_async(&mut self.connection.get().await?).await
     }
 
     /// The pipeline ignores errors: each answer has its own.
     async fn ask_each(&self, pipeline: &Pipeline) -> Result<Vec<RedisResult<Value>>, RedisError> {
-        pipeline.query_async(&mut self.connection().await?).await
+        pipeline.query_async(&mut self.connection.get().await?).await
     }
 
     async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, RedisError> {
-        pipeline.query_async(&mut self.connection().await?).await
-    }
-
-    async fn connection(&self) -> Result<ConnectionManager, RedisError> {
-        let connect = || {
-            let config = ConnectionManagerConfig::new()
-                .set_connection_timeout(Some(PATIENCE))
-                .set_response_timeout(Some(PATIENCE))
-                // The source has its own backoff, and goes on with other things meanwhile.
-                .set_number_of_retries(0);
-            ConnectionManager::new_with_config(self.client.clone(), config)
-        };
-        self.connection.get_or_try_init(connect).await.cloned()
+        pipeline.query_async(&mut self.connection.get().await?).await
     }
 }
 
