@@ -241,6 +241,7 @@ fn assert_bounded(records: u64, size: usize, limit: Duration) {
         thread::sleep(Duration::from_millis(50));
     }
     assert!(pump.wait(Duration::from_secs(1)).success());
+    eprintln!("peak {} MiB", peak >> 10);
     assert!(peak > 0 && peak <= BOUND_KIB, "peak memory {} MiB of {}", peak >> 10, BOUND_KIB >> 10);
 }
 

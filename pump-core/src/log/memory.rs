@@ -6,7 +6,7 @@
 //! that is in order, because all chunks of a partition have the same takers and a lane's cursor only
 //! moves forward.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
@@ -31,9 +31,10 @@ pub struct MemoryLog {
 }
 
 struct State {
-    entries: VecDeque<Entry>,
-    /// The number of the first of `entries`, counting all that were ever appended.
-    first_entry: u64,
+    /// What some lane still needs, by number; an entry goes the moment nobody does, whatever is before it.
+    entries: BTreeMap<u64, Entry>,
+    /// The number of the next entry.
+    end_entry: u64,
     next_place: u64,
     /// Bytes of all entries' chunks and of all reservations.
     used: usize,
@@ -49,8 +50,6 @@ struct Entry {
     open: usize,
     /// Best-effort lanes that have not read it.
     unread: usize,
-    /// Its room was given back: no lane reads it any more.
-    is_released: bool,
 }
 
 struct Lane {
@@ -76,8 +75,8 @@ impl MemoryLog {
             max_size,
             accounting,
             state: Mutex::new(State {
-                entries: VecDeque::new(),
-                first_entry: 0,
+                entries: BTreeMap::new(),
+                end_entry: 0,
                 next_place: 0,
                 used: 0,
                 is_wanted: false,
@@ -154,9 +153,7 @@ impl Log for MemoryLog {
     }
 
     fn has_unread(&self, lane: LaneId) -> bool {
-        let mut state = self.state();
-        state.skip(lane);
-        state.lanes[lane.index()].read < state.end_entry()
+        self.state().unread(lane).is_some()
     }
 
     fn advance(&self, lane: LaneId, cursor: u64) {
@@ -200,15 +197,6 @@ impl Log for MemoryLog {
 }
 
 impl State {
-    fn end_entry(&self) -> u64 {
-        self.first_entry + self.entries.len() as u64
-    }
-
-    fn entry(&mut self, number: u64) -> Option<&mut Entry> {
-        let offset = number.checked_sub(self.first_entry)?;
-        self.entries.get_mut(offset as usize)
-    }
-
     fn append(&mut self, chunk: Chunk, accounting: &Accounting) {
         let records = chunk.len();
         let placed = Placed::new(self.next_place, chunk);
@@ -220,12 +208,13 @@ impl State {
                 if lane.interest.is_required { open += 1 } else { unread += 1 }
             }
         }
-        let entry = Entry { placed, open, unread, is_released: false };
         if open == 0 {
-            self.settle(&entry.placed);
+            self.settle(&placed);
         }
-        self.entries.push_back(entry);
-        self.release(self.end_entry() - 1);
+        let number = self.end_entry;
+        self.end_entry += 1;
+        self.entries.insert(number, Entry { placed, open, unread });
+        self.release(number);
     }
 
     fn settle(&self, placed: &Placed) {
@@ -246,7 +235,7 @@ impl State {
     /// many small settlements, at its end it saves repeats.
     fn settle_parts(&self) {
         let mut partitions = Vec::new();
-        for Entry { placed, open, .. } in &self.entries {
+        for Entry { placed, open, .. } in self.entries.values() {
             let partition = &placed.chunk().head().partition;
             if *open == 0 || partitions.contains(&partition) {
                 continue;
@@ -265,27 +254,22 @@ impl State {
         }
     }
 
-    /// Moves the lane's reading place over what it does not take and what was left behind.
-    fn skip(&mut self, lane: LaneId) {
-        let first = self.first_entry;
+    /// The number of the next entry that the lane takes.
+    fn unread(&mut self, lane: LaneId) -> Option<u64> {
         let lane = &mut self.lanes[lane.index()];
-        lane.read = lane.read.max(first);
-        while let Some(entry) = self.entries.get((lane.read - first) as usize)
-            && (entry.is_released || !lane.interest.takes(entry.placed.chunk().head()))
-        {
-            lane.read += 1;
-        }
+        let mut entries = self.entries.range(lane.read..);
+        let next = entries.find(|(_, entry)| lane.interest.takes(entry.placed.chunk().head()));
+        // What was passed over is not looked at again.
+        lane.read = next.map_or(self.end_entry, |(number, _)| *number);
+        next.map(|(number, _)| *number)
     }
 
     /// The next chunk of a lane, and whether reading it gave room back.
     fn next(&mut self, id: LaneId) -> (Option<Placed>, bool) {
-        self.skip(id);
+        let Some(number) = self.unread(id) else { return (None, false) };
         let lane = &mut self.lanes[id.index()];
-        let number = lane.read;
-        let Some(entry) = self.entries.get_mut((number - self.first_entry) as usize) else {
-            return (None, false);
-        };
-        lane.read += 1;
+        lane.read = number + 1;
+        let entry = self.entries.get_mut(&number).expect("it was found just now");
         let placed = entry.placed.clone();
         if !lane.interest.is_required {
             entry.unread -= 1;
@@ -295,23 +279,21 @@ impl State {
 
     /// Whether that gave room back, or would if best-effort lanes were left behind for it.
     fn close_below(&mut self, id: LaneId, cursor: u64) -> bool {
-        let first = self.first_entry;
         let lane = &mut self.lanes[id.index()];
         if !lane.interest.is_required {
             return false;
         }
-        lane.closed = lane.closed.max(first);
         lane.cursor = cursor;
         let mut settled = Vec::new();
-        while let Some(entry) = self.entries.get_mut((lane.closed - first) as usize)
-            && entry.placed.end() <= cursor
-            && lane.closed < lane.read
-        {
-            lane.closed += 1;
+        for (number, entry) in self.entries.range_mut(lane.closed..lane.read) {
+            if entry.placed.end() > cursor {
+                break;
+            }
+            lane.closed = number + 1;
             if lane.interest.takes(entry.placed.chunk().head()) {
                 entry.open -= 1;
                 if entry.open == 0 {
-                    settled.push((lane.closed - 1, entry.placed.clone()));
+                    settled.push((*number, entry.placed.clone()));
                 }
             }
         }
@@ -323,40 +305,31 @@ impl State {
         gives_room
     }
 
-    /// Gives back the room of an entry that nobody needs; whether it did.
-    fn release(&mut self, entry: u64) -> bool {
-        let Some(entry) = self.entry(entry) else { return false };
-        let is_done = entry.open == 0 && entry.unread == 0 && !entry.is_released;
-        if is_done {
-            entry.is_released = true;
-            let size = entry.placed.chunk().size();
-            self.used -= size;
-        }
-        while self.entries.front().is_some_and(|entry| entry.is_released) {
-            self.entries.pop_front();
-            self.first_entry += 1;
+    /// Lets an entry go that nobody needs, and gives its room back; whether it did.
+    fn release(&mut self, number: u64) -> bool {
+        let is_done = self.entries.get(&number).is_some_and(|entry| entry.open == 0 && entry.unread == 0);
+        if is_done && let Some(entry) = self.entries.remove(&number) {
+            self.used -= entry.placed.chunk().size();
         }
         is_done
     }
 
     /// Gives up what only best-effort lanes have yet to read.
     fn leave_behind(&mut self, accounting: &Accounting) {
-        for number in self.first_entry..self.end_entry() {
-            let Some(offset) = number.checked_sub(self.first_entry) else { continue };
-            let Some(entry) = self.entries.get_mut(offset as usize) else { continue };
+        self.entries.retain(|number, entry| {
             if entry.open > 0 || entry.unread == 0 {
-                continue;
+                return true;
             }
             for (index, lane) in self.lanes.iter().enumerate() {
-                if lane.read <= number
+                if lane.read <= *number
                     && !lane.interest.is_required
                     && lane.interest.takes(entry.placed.chunk().head())
                 {
                     accounting.lane_left_behind(LaneId::new(index), entry.placed.chunk().len());
                 }
             }
-            entry.unread = 0;
-            self.release(number);
-        }
+            self.used -= entry.placed.chunk().size();
+            false
+        });
     }
 }

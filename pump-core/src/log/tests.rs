@@ -193,3 +193,29 @@ async fn a_request_for_room_can_be_given_up_at_any_time() {
     drop(held);
     assert_eq!(log.clone().reserve(1_000).await.held, 1_000);
 }
+
+/// A chunk that one source's lane has not closed keeps nothing of another source in memory.
+#[tokio::test(start_paused = true)]
+async fn a_chunk_is_let_go_although_one_before_it_is_still_needed() {
+    let accounting = Accounting::new(2, 2);
+    let lane = |source: &str| LaneInterest {
+        sources: Some(vec![source.into()]),
+        kinds: vec![Kind::Event],
+        is_required: true,
+    };
+    let lanes = vec![lane("source-0"), lane("source-1")];
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(3_000, accounting, lanes, HashMap::new()));
+    let partitions = [Partition::new("0"), Partition::new("1")];
+    log.clone().reserve(100).await.append(chunk(0, 0, 1, &partitions[0]));
+    let (held, other) = (log.size(), LaneId::new(1));
+    for number in 0..1_000 {
+        log.clone().reserve(100).await.append(chunk(1, number, 1, &partitions[1]));
+        let placed = log.next(other).await;
+        let chunk = Arc::downgrade(&placed.shared);
+        log.advance(other, placed.end());
+        drop(placed);
+        assert_eq!(chunk.strong_count(), 0, "it is closed, and still in memory");
+        assert_eq!(log.size(), held);
+    }
+    assert!(log.has_unread(LaneId::new(0)), "what is not closed is still there");
+}
