@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::time::Instant;
 
 use super::batcher::{Batcher, Item};
+use crate::buffers::Buffers;
 use crate::edit::{Edits, Scratch};
 use crate::encode::{Additions, Encoder};
 use crate::filter::Filter;
@@ -58,6 +59,7 @@ pub(crate) struct Preparation {
     /// Whether another lane has the same key.
     is_shared: bool,
     scratch: Scratch,
+    buffers: Buffers,
     route_text: String,
     /// Bytes of body for a byte on the wire, as the last chunk had it: so much is allocated at once.
     expansion: f64,
@@ -88,6 +90,7 @@ impl Preparation {
             key: key.into(),
             is_shared: false,
             scratch: Scratch::default(),
+            buffers: Buffers::default(),
             route_text: String::new(),
             expansion: 1.5,
         }
@@ -159,6 +162,7 @@ impl Preparation {
             terminator: body.terminator,
             edits: &self.edits,
             additions: &self.additions,
+            buffers: &self.buffers,
         };
         let (scratch, expansion) = (&mut self.scratch, &mut self.expansion);
         let mut make = || encoding.write(placed.chunk(), is_wanted, scratch, expansion);
@@ -172,6 +176,7 @@ struct Encoding<'a> {
     terminator: &'static [u8],
     edits: &'a Edits,
     additions: &'a Additions,
+    buffers: &'a Buffers,
 }
 
 impl Encoding<'_> {
@@ -182,7 +187,7 @@ impl Encoding<'_> {
         scratch: &mut Scratch,
         expansion: &mut f64,
     ) -> Encoded {
-        let mut bytes = Vec::with_capacity((chunk.size() as f64 * *expansion) as usize);
+        let mut bytes = self.buffers.take((chunk.size() as f64 * *expansion) as usize);
         let mut ends = Vec::with_capacity(chunk.len());
         for (index, record) in chunk.records().enumerate() {
             if is_wanted(index) {
@@ -199,6 +204,6 @@ impl Encoding<'_> {
         }
         // A little more than the last chunk took, so that most buffers never grow.
         *expansion = (bytes.len() as f64 / chunk.size().max(1) as f64) * 1.05;
-        Encoded { bytes: bytes.into(), ends: ends.into(), terminator_len: self.terminator.len() }
+        Encoded { bytes: self.buffers.share(bytes), ends: ends.into(), terminator_len: self.terminator.len() }
     }
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use memmap2::MmapMut;
 use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisResult, Script, Value, cmd, pipe};
 
 use super::config::RedisListConfig;
@@ -259,9 +260,7 @@ impl Server {
         let reply: Option<(u64, Vec<Bytes>)> = call.invoke_async(&mut self.connection.get().await?).await?;
         let Some((first, parts)) = reply else { return Ok(None) };
         let sizes: Vec<u32> = parts.iter().map(|part| part.len() as u32).collect();
-        let mut records = Vec::with_capacity(parts.iter().map(Bytes::len).sum());
-        parts.iter().for_each(|part| records.extend_from_slice(part));
-        Ok(Some(Reply { first, sizes, records: records.into() }))
+        Ok(Some(Reply { first, sizes, records: joined(&parts) }))
     }
 
     /// Removes what is settled and extends leases, many segments in one round trip.
@@ -345,6 +344,19 @@ impl Server {
     async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, RedisError> {
         pipeline.query_async(&mut self.connection.get().await?).await
     }
+}
+
+/// The parts one after the other, in pages of their own: they wait in the log for as long as the slowest
+/// sink needs, and must leave no hole between what lives shorter when they go.
+fn joined(parts: &[Bytes]) -> Bytes {
+    let length = parts.iter().map(Bytes::len).sum();
+    let Ok(mut pages) = MmapMut::map_anon(length) else { return parts.concat().into() };
+    let mut at = 0;
+    for part in parts {
+        pages[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
+    }
+    Bytes::from_owner(pages)
 }
 
 fn is_wrong_type(answer: &RedisResult<Value>) -> bool {
