@@ -79,6 +79,37 @@ fn check_with_connect_fails_when_something_cannot_be_reached() {
 }
 
 #[test]
+fn what_a_crash_left_behind_is_left_by_check_and_finished_by_run_although_nothing_arrives() {
+    let folder = folder_with(&format!(
+        "{DEMO}sinks:\n  rest:\n    type: \"null\"\n  audit:\n    type: file\n    path: out/%Y/audit.ndjson\n    kinds: [audit]\n"
+    ));
+    let pipeline = std::fs::read_to_string(folder.path().join("pipeline.yaml")).expect("it is there");
+    let year = folder.path().join("out/2020");
+    std::fs::create_dir_all(&year).expect("made");
+    let part = year.join("audit.ndjson.part");
+    for arguments in [&[][..], &["--drain"]] {
+        std::fs::write(&part, "{\"n\":1}\n{\"torn").expect("written");
+        let output = pump(folder.path(), &["check", "-c", "pipeline.yaml", "--connect"]);
+        assert!(output.status.success(), "{}", text(&output.stdout));
+        assert_eq!(std::fs::read_to_string(&part).expect("it stays"), "{\"n\":1}\n{\"torn");
+        let mut pump = PumpProcess::start(folder.path(), "run", &pipeline, arguments);
+        let limit = Instant::now() + Duration::from_secs(20);
+        while part.exists() {
+            assert!(Instant::now() < limit, "it is never finished");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        match arguments {
+            [] => pump.stop(),
+            _ => assert!(pump.wait(Duration::from_secs(20)).success()),
+        }
+    }
+    let finished = std::fs::read_dir(&year)
+        .expect("the folder is there")
+        .map(|entry| std::fs::read_to_string(entry.expect("it can be read").path()).expect("it is text"));
+    assert_eq!(finished.collect::<Vec<_>>(), ["{\"n\":1}\n", "{\"n\":1}\n"]);
+}
+
+#[test]
 fn what_only_a_plugin_knows_is_found_by_check_too() {
     let wrong = [
         ("    path: out/%Q.ndjson\n", "path"),

@@ -7,4 +7,5 @@ mod layout;
 mod process;
 mod real_gateway;
 mod redis_list;
+mod two_sinks_one_folder;
 mod wrong_files;

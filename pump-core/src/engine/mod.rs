@@ -118,6 +118,7 @@ pub enum PumpError {
 /// A pump that is ready to run.
 pub struct Pump {
     monitor: Monitor,
+    sinks: Vec<Arc<dyn DynSink>>,
     lanes: Vec<Lane>,
     sources: Vec<(Arc<str>, Box<dyn DynSource>, Port)>,
     queue: news::NewsQueue,
@@ -214,6 +215,7 @@ impl Pump {
             (source.name, source.source, port)
         });
         let sources = sources.collect();
+        let sinks = lanes.iter().map(|lane| lane.sink.clone()).collect();
         let mut preparations: Vec<_> = lanes.iter_mut().map(LaneBlueprint::preparation).collect();
         let keys: Vec<_> = preparations.iter().map(|preparation| preparation.key().clone()).collect();
         for preparation in &mut preparations {
@@ -238,7 +240,7 @@ impl Pump {
             })
         });
         let lanes = lanes.collect();
-        Self { monitor, lanes, sources, queue, news, mode, shutdown_timeout, phase, stopping }
+        Self { monitor, sinks, lanes, sources, queue, news, mode, shutdown_timeout, phase, stopping }
     }
 
     /// A look from outside, which outlives the pump.
@@ -248,7 +250,10 @@ impl Pump {
 
     /// Runs until `stop` resolves, or in [`Mode::Drain`] until everything is delivered.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PumpError> {
-        let Self { monitor, lanes, sources, queue, news, mode, shutdown_timeout, phase, stopping } = self;
+        let Self { monitor, sinks, lanes, sources, queue, news, mode, shutdown_timeout, phase, stopping } =
+            self;
+        sinks.iter().for_each(|sink| sink.start());
+        drop(sinks);
         let mut lane_tasks = JoinSet::new();
         for lane in lanes {
             lane_tasks.spawn(lane.run());

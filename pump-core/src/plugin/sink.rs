@@ -27,6 +27,11 @@ pub trait Sink: Send + Sync + Sized + 'static {
     /// Builds clients and contacts nobody: a start never waits for a sink. Called once.
     async fn open(config: Self::Config, context: SinkContext) -> Result<Self, SinkError>;
 
+    /// The pump runs from now on. Called once, on its runtime, before the first attempt; never by `check`,
+    /// which opens and probes only. A sink with work of its own, such as finishing what a crash left
+    /// behind, begins it here; it must not block.
+    fn start(&self) {}
+
     /// Makes one attempt. Up to `max_in_flight` calls run at once. May be dropped at any await: what
     /// was not answered is delivered again.
     async fn deliver(&self, batch: &Batch, deadline: Deadline) -> Result<Answers, SinkError>;
@@ -92,6 +97,8 @@ pub struct SinkContext {
 /// The erased twin of [`Sink`], which the engine holds.
 #[async_trait]
 pub trait DynSink: Send + Sync {
+    /// See [`Sink::start`].
+    fn start(&self) {}
     /// See [`Sink::deliver`].
     async fn deliver(&self, batch: &Batch, deadline: Deadline) -> Result<Answers, SinkError>;
     /// See [`Sink::probe`].
@@ -102,6 +109,9 @@ pub trait DynSink: Send + Sync {
 
 #[async_trait]
 impl<S: Sink> DynSink for S {
+    fn start(&self) {
+        Sink::start(self);
+    }
     async fn deliver(&self, batch: &Batch, deadline: Deadline) -> Result<Answers, SinkError> {
         Sink::deliver(self, batch, deadline).await
     }

@@ -3,15 +3,20 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use pump_core::template::Template;
+use tracing::warn;
 
 use super::config::{Compression, FileConfig};
+use super::folders::Folders;
 use super::frame::frame;
-use super::part::{Part, Shape, create_directories, recover_below};
+use super::part::Part;
+use super::recovery::Territory;
+use super::waiter::Waiter;
 use crate::encoding::Encoding;
 
 /// How many files may be open; beyond it the one that was not written for the longest is finished.
@@ -19,19 +24,33 @@ const MAX_OPEN: usize = 64;
 
 /// The open files, each behind its own lock: deliveries to different routes run side by side.
 pub(super) struct Files {
-    shape: Shape,
+    encoding: Encoding,
+    compression: Compression,
     template: Template,
     max_size: u64,
     max_age: Duration,
     root: PathBuf,
     /// How many folders the path's varying part may add to the root.
     depth: usize,
+    folders: Folders,
     open: Mutex<HashMap<Box<str>, Slot>>,
+    /// Whether something may have been left behind that nobody looked for yet.
+    is_recovery_due: AtomicBool,
+    /// Held by who looks.
+    recovering: Mutex<()>,
 }
 
 struct Slot {
-    part: Arc<Mutex<Option<Part>>>,
+    route: Arc<Mutex<Route>>,
     used: Instant,
+}
+
+/// A route's file, if it is open.
+#[derive(Default)]
+pub(super) struct Route {
+    part: Option<Part>,
+    /// It was closed to make room: nobody else finds it any more, so nothing may be put in it.
+    is_retired: bool,
 }
 
 impl Files {
@@ -43,13 +62,17 @@ impl Files {
         let root: PathBuf = parent.components().take_while(|part| !varies(part.as_os_str())).collect();
         let depth = parent.components().count() - root.components().count();
         Self {
-            shape: Shape { encoding: config.encoding, compression: config.compression },
+            encoding: config.encoding,
+            compression: config.compression,
             template,
             max_size: config.rotate.max_size.bytes(),
             max_age: config.rotate.max_age.get(),
             root: if root.as_os_str().is_empty() { ".".into() } else { root },
             depth,
+            folders: Folders::default(),
             open: Mutex::default(),
+            is_recovery_due: AtomicBool::default(),
+            recovering: Mutex::default(),
         }
     }
 
@@ -57,42 +80,73 @@ impl Files {
         &self.root
     }
 
-    /// Appends one frame to the route's file; see [`Part::append`] for `commit`.
-    pub(super) fn append(
+    /// Appends one frame to the route's file; nothing if nobody waits for it any more.
+    pub(super) fn append(&self, name: &str, pieces: Vec<Bytes>, waiter: &mut Waiter) -> io::Result<()> {
+        loop {
+            let shared = self.route(name);
+            let mut route = lock(&shared);
+            // Both may have come to pass while this thread waited for the lock.
+            if waiter.is_gone() {
+                return Ok(());
+            }
+            if !route.is_retired {
+                return self.append_to(&mut route, name, pieces, waiter);
+            }
+        }
+    }
+
+    fn append_to(
         &self,
-        route: &str,
+        route: &mut Route,
+        name: &str,
         mut pieces: Vec<Bytes>,
-        commit: impl FnOnce() -> bool,
+        waiter: &mut Waiter,
     ) -> io::Result<()> {
-        let shared = self.slot(route)?;
-        let mut slot = lock(&shared);
-        let part = match &mut *slot {
+        let part = match &mut route.part {
             Some(part) => part,
-            None => slot.insert(Part::open(&self.target(route), self.shape)?),
+            None => {
+                let part = Part::open(&self.target(name), &self.folders, self.compression)?;
+                route.part.insert(part)
+            }
         };
-        if part.length() == 0 && self.shape.encoding == Encoding::Csv {
+        if part.length() == 0 && self.encoding == Encoding::Csv {
             pieces.insert(0, Bytes::from_static(crate::encoding::CSV_HEADER));
         }
-        let frame = frame(pieces, self.shape.compression)?;
-        part.append(&frame, commit)?;
-        // Nobody else knows the file when it was closed to make room while this thread waited for it.
-        let is_orphan = Arc::strong_count(&shared) == 1;
-        if is_orphan || part.length() >= self.max_size || part.age() >= self.max_age {
-            slot.take().map_or(Ok(None), Part::finish)?;
+        let frame = frame(pieces, self.compression)?;
+        part.append(&frame, || waiter.tell())?;
+        if part.length() >= self.max_size || part.age() >= self.max_age {
+            // The delivery is answered, so this is no failure of it.
+            let _ = self.finish_one(route.part.take());
         }
         Ok(())
     }
 
     /// Whether the folder is there and can be written.
     pub(super) fn probe(&self) -> io::Result<()> {
-        create_directories(&self.root)?;
+        self.folders.make(&self.root)?;
         rustix::fs::access(&self.root, rustix::fs::Access::WRITE_OK)?;
         Ok(())
     }
 
-    /// Finishes what a crash left behind.
+    /// The next [`Self::recover`] is to look.
+    pub(super) fn request_recovery(&self) {
+        self.is_recovery_due.store(true, Ordering::Relaxed);
+    }
+
+    /// Finishes what a crash left behind, if that was asked for and has not succeeded yet. A second caller
+    /// waits for the first.
     pub(super) fn recover(&self) -> io::Result<()> {
-        recover_below(&self.root, self.depth, self.shape, &|target| self.is_ours(target))
+        let _only = lock(&self.recovering);
+        if !self.is_recovery_due.swap(false, Ordering::Relaxed) {
+            return Ok(());
+        }
+        let is_ours = &|target: &Path| self.is_ours(target);
+        let territory = Territory { compression: self.compression, is_ours };
+        let recovered = territory.recover_below(&self.root, self.depth);
+        if recovered.is_err() {
+            self.request_recovery();
+        }
+        recovered
     }
 
     /// Whether a file of that final name, before it got its time and number, could be this sink's.
@@ -110,7 +164,7 @@ impl Files {
     }
 
     fn ending(&self) -> &'static str {
-        match self.shape.compression {
+        match self.compression {
             Compression::None => "",
             Compression::Gzip => ".gz",
             Compression::Zstd => ".zst",
@@ -125,39 +179,54 @@ impl Files {
         self.finish(|_| true)
     }
 
+    /// One file that fails keeps no other from being finished: the first error is returned.
     fn finish(&self, is_due: impl Fn(&Part) -> bool) -> io::Result<()> {
-        let slots: Vec<_> = self.open().values().map(|slot| slot.part.clone()).collect();
-        for slot in slots {
-            let mut slot = lock(&slot);
-            if slot.as_ref().is_some_and(&is_due)
-                && let Some(part) = slot.take()
-            {
-                part.finish()?;
+        let routes: Vec<_> = self.open().values().map(|slot| slot.route.clone()).collect();
+        let mut outcome = Ok(());
+        for route in routes {
+            let mut route = lock(&route);
+            if route.part.as_ref().is_some_and(&is_due) {
+                outcome = outcome.and(self.finish_one(route.part.take()));
             }
         }
-        Ok(())
+        outcome
     }
 
-    fn slot(&self, route: &str) -> io::Result<Arc<Mutex<Option<Part>>>> {
+    /// Gives a file its final name. When that fails its records are safe, but the name is not final: it
+    /// is from now on a file left behind, which the next look finishes.
+    fn finish_one(&self, part: Option<Part>) -> io::Result<()> {
+        let Some(part) = part else { return Ok(()) };
+        let path = part.path().to_owned();
+        let finished = part.finish().map(drop);
+        if let Err(error) = &finished {
+            warn!(path = %path.display(), error = %error, "a file is safe but could not be given its final name");
+            self.request_recovery();
+        }
+        finished
+    }
+
+    /// The route of this name; makes room for it if there is none.
+    pub(super) fn route(&self, name: &str) -> Arc<Mutex<Route>> {
         let mut open = self.open();
-        if let Some(slot) = open.get_mut(route) {
+        if let Some(slot) = open.get_mut(name) {
             slot.used = Instant::now();
-            return Ok(slot.part.clone());
+            return slot.route.clone();
         }
-        let mut finished = None;
+        let mut retired = None;
         if open.len() >= MAX_OPEN {
-            let oldest = open.iter().min_by_key(|(_, slot)| slot.used).map(|(route, _)| route.clone());
-            finished = oldest.and_then(|route| open.remove(&route));
+            let oldest = open.iter().min_by_key(|(_, slot)| slot.used).map(|(name, _)| name.clone());
+            retired = oldest.and_then(|name| open.remove(&name));
         }
-        let part = Arc::new(Mutex::new(None));
-        open.insert(route.into(), Slot { part: part.clone(), used: Instant::now() });
+        let route = Arc::<Mutex<Route>>::default();
+        open.insert(name.into(), Slot { route: route.clone(), used: Instant::now() });
         drop(open);
-        if let Some(slot) = finished
-            && let Some(part) = lock(&slot.part).take()
-        {
-            part.finish()?;
+        if let Some(slot) = retired {
+            let mut retired = lock(&slot.route);
+            retired.is_retired = true;
+            // The delivery that makes room has nothing to do with this file.
+            let _ = self.finish_one(retired.part.take());
         }
-        Ok(part)
+        route
     }
 
     fn target(&self, route: &str) -> PathBuf {

@@ -10,7 +10,18 @@ use std::io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write};
 use bytes::Bytes;
 
 use super::config::Compression;
-use crate::encoding::Encoding;
+use crate::encoding::CSV_HEADER;
+
+/// What a file that was left behind holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Found {
+    /// No record: it is empty, or has a line of csv names alone.
+    Nothing,
+    /// Not one whole frame.
+    Torn,
+    /// Whole frames up to here, in bytes from the start.
+    Whole(u64),
+}
 
 /// Makes one frame of these pieces.
 pub(super) fn frame(pieces: Vec<Bytes>, compression: Compression) -> io::Result<Vec<Bytes>> {
@@ -50,17 +61,36 @@ pub(super) fn is_of(file: &File, compression: Compression) -> io::Result<bool> {
     })
 }
 
-/// Where the last whole frame ends, in bytes from the start.
-pub(super) fn whole_length(file: &File, compression: Compression, encoding: Encoding) -> io::Result<u64> {
+/// What a file that was left behind holds.
+pub(super) fn found(file: &File, compression: Compression) -> io::Result<Found> {
     let mut reader = BufReader::with_capacity(256 << 10, file);
     reader.seek(SeekFrom::Start(0))?;
+    found_in(&mut reader, file.metadata()?.len(), compression)
+}
+
+/// The same of a reader with so many bytes.
+pub(super) fn found_in(reader: &mut impl BufRead, size: u64, compression: Compression) -> io::Result<Found> {
+    // Whether it is csv is said by the file and not by the sink: two sinks may write under one name,
+    // and by the rule of csv a line of JSON with an odd number of quotes would not end.
+    let is_csv = compression == Compression::None && reader.fill_buf()?.starts_with(CSV_HEADER);
+    let names = if is_csv { CSV_HEADER.len() as u64 } else { 0 };
+    let whole = whole_length(reader, compression, is_csv)?;
+    Ok(match whole {
+        _ if size == names => Found::Nothing,
+        whole if whole <= names => Found::Torn,
+        whole => Found::Whole(whole),
+    })
+}
+
+/// Where the last whole frame ends, in bytes from the start.
+fn whole_length(reader: &mut impl BufRead, compression: Compression, is_csv: bool) -> io::Result<u64> {
     match compression {
-        Compression::None => whole_lines(&mut reader, encoding == Encoding::Csv),
-        Compression::Gzip => whole_frames(&mut reader, |reader| {
+        Compression::None => whole_lines(reader, is_csv),
+        Compression::Gzip => whole_frames(reader, |reader| {
             io::copy(&mut flate2::bufread::GzDecoder::new(reader), &mut io::sink()).map(drop)
         }),
         #[cfg(feature = "zstd")]
-        Compression::Zstd => whole_frames(&mut reader, |reader| {
+        Compression::Zstd => whole_frames(reader, |reader| {
             let mut decoder = zstd::stream::read::Decoder::with_buffer(reader)?.single_frame();
             io::copy(&mut decoder, &mut io::sink()).map(drop)
         }),
@@ -90,7 +120,8 @@ fn whole_lines(reader: &mut impl BufRead, has_quotes: bool) -> io::Result<u64> {
     }
 }
 
-/// After the last frame that can be read to its end.
+/// After the last frame that can be read to its end. A frame is torn when its decoder says so; when the
+/// disk could not be read, nothing is known of the frames, and the error is returned.
 fn whole_frames<R: BufRead>(
     reader: &mut R,
     read_one: impl Fn(&mut Counting<'_, R>) -> io::Result<()>,
@@ -100,24 +131,36 @@ fn whole_frames<R: BufRead>(
         if reader.fill_buf()?.is_empty() {
             return Ok(whole);
         }
-        let mut counting = Counting { reader, count: 0 };
+        let mut counting = Counting { reader, count: 0, has_failed: false };
         match read_one(&mut counting) {
             Ok(()) => whole += counting.count,
+            Err(error) if counting.has_failed => return Err(error),
             // Torn or not a frame at all: what came before stays.
             Err(_) => return Ok(whole),
         }
     }
 }
 
-/// Counts what a decoder takes, which reads no further than its frame.
+/// Counts what a decoder takes, which reads no further than its frame; and tells an error of the disk
+/// from one of the decoder, which may wrap the former beyond recognition.
 struct Counting<'a, R> {
     reader: &'a mut R,
     count: u64,
+    has_failed: bool,
+}
+
+impl<R> Counting<'_, R> {
+    fn note<T>(&mut self, result: io::Result<T>) -> io::Result<T> {
+        // Decoders try again when a read was interrupted.
+        self.has_failed |= result.as_ref().is_err_and(|error| error.kind() != io::ErrorKind::Interrupted);
+        result
+    }
 }
 
 impl<R: BufRead> Read for Counting<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.reader.read(buffer)?;
+        let read = self.reader.read(buffer);
+        let count = self.note(read)?;
         self.count += count as u64;
         Ok(count)
     }
@@ -125,6 +168,10 @@ impl<R: BufRead> Read for Counting<'_, R> {
 
 impl<R: BufRead> BufRead for Counting<'_, R> {
     fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        if let Err(error) = self.reader.fill_buf() {
+            return self.note(Err(error));
+        }
+        // Asked again because a borrow cannot be returned on one path only; nothing is read twice.
         self.reader.fill_buf()
     }
 

@@ -6,10 +6,14 @@
 
 mod config;
 mod files;
+mod folders;
 mod frame;
+mod names;
 mod part;
+mod recovery;
 #[cfg(test)]
 mod tests;
+mod waiter;
 
 use std::io;
 use std::sync::{Arc, Weak};
@@ -21,17 +25,29 @@ use pump_core::plugin::{
     Answers, Batch, BatchDefaults, Deadline, Format, PlanError, Sink, SinkContext, SinkError, SinkPlan,
 };
 use pump_core::template::Template;
-use tokio::sync::oneshot;
+use tokio::sync::Semaphore;
 use tokio::task::spawn_blocking;
-use tracing::warn;
 
 pub use config::{Compression, FileConfig, Rotation};
 use files::Files;
+use waiter::Waiter;
 
 use crate::encoding::{Encoding, Target};
 
+/// How many deliveries of a sink write at once, whatever `max_in_flight` says.
+const MAX_WRITING: usize = 16;
+
 /// Writes files.
-pub struct FileSink(Arc<Files>);
+pub struct FileSink {
+    files: Arc<Files>,
+    /// A disk that hangs holds the threads that write to it. They are the process's, so each sink has a
+    /// few of them only; a permit goes with the thread and not with the delivery.
+    writers: Arc<Semaphore>,
+    /// The same for the one thread that probes.
+    prober: Arc<Semaphore>,
+    /// How often files are looked after.
+    interval: Duration,
+}
 
 #[async_trait]
 impl Sink for FileSink {
@@ -58,27 +74,31 @@ impl Sink for FileSink {
     async fn open(config: FileConfig, _: SinkContext) -> Result<Self, SinkError> {
         let template = Template::parse(&config.path)
             .map_err(|error| SinkError::unavailable("the path is no template", error))?;
+        let interval =
+            (config.rotate.max_age.get() / 10).clamp(Duration::from_millis(100), Duration::from_secs(10));
+        let (writers, prober) = (Semaphore::new(MAX_WRITING), Semaphore::new(1));
         let files = Arc::new(Files::new(&config, template));
-        tokio::spawn(look_after(Arc::downgrade(&files), config.rotate.max_age.get()));
-        Ok(Self(files))
+        Ok(Self { files, writers: Arc::new(writers), prober: Arc::new(prober), interval })
+    }
+
+    fn start(&self) {
+        self.files.request_recovery();
+        tokio::spawn(look_after(Arc::downgrade(&self.files), self.interval));
     }
 
     async fn deliver(&self, batch: &Batch, _: Deadline) -> Result<Answers, SinkError> {
+        let permit = self.writers.clone().acquire_owned().await.expect("it is never closed");
         let mut pieces: Vec<Bytes> = Vec::new();
         let mut slices = batch.slices();
         while let Some(slice) = slices.next().await? {
             pieces.extend(slice.framed());
         }
-        let (files, route) = (self.0.clone(), batch.shared_route());
-        let (answer, answered) = oneshot::channel();
+        let (files, route) = (self.files.clone(), batch.shared_route());
+        let (mut waiter, answered) = Waiter::new();
         spawn_blocking(move || {
-            // The answer is given before the write counts: if this delivery was dropped while it
-            // waited, the file is cut back and the records come again.
-            let mut answer = Some(answer);
-            let result = files
-                .append(&route, pieces, || answer.take().is_some_and(|answer| answer.send(Ok(())).is_ok()));
-            if let (Err(error), Some(answer)) = (result, answer.take()) {
-                let _ = answer.send(Err(error));
+            let _permit = permit;
+            if let Err(error) = files.append(&route, pieces, &mut waiter) {
+                waiter.fail(error);
             }
         });
         match answered.await {
@@ -89,42 +109,46 @@ impl Sink for FileSink {
     }
 
     async fn probe(&self) -> Result<(), SinkError> {
-        let files = self.0.clone();
+        let files = self.files.clone();
         let root = files.root().display().to_string();
-        match spawn_blocking(move || files.probe()).await {
+        let Ok(permit) = self.prober.clone().try_acquire_owned() else {
+            let message = format!("the disk of {root} does not answer: the last probe still waits for it");
+            return Err(SinkError::retry(message, io::Error::from(io::ErrorKind::TimedOut)));
+        };
+        let probe = move || {
+            let _permit = permit;
+            files.probe()
+        };
+        match spawn_blocking(probe).await {
             Ok(result) => result.map_err(|error| sink_error(&root, error)),
             Err(error) => Err(SinkError::retry("the probing thread ended without an answer", error)),
         }
     }
 
     async fn close(&self) -> Result<(), SinkError> {
-        let files = self.0.clone();
-        match spawn_blocking(move || files.finish_all()).await {
+        let files = self.files.clone();
+        // A pump that drains may end before the first look.
+        let finish = move || {
+            let recovered = files.recover();
+            files.finish_all().and(recovered)
+        };
+        match spawn_blocking(finish).await {
             Ok(result) => result.map_err(|error| sink_error("finishing files", error)),
             Err(error) => Err(SinkError::retry("the finishing thread ended without an answer", error)),
         }
     }
 }
 
-/// Finishes what a crash left behind, then rotates files by age although nothing is written to them.
-async fn look_after(files: Weak<Files>, max_age: Duration) {
-    let interval = (max_age / 10).clamp(Duration::from_millis(100), Duration::from_secs(10));
-    let mut is_first = true;
-    loop {
-        {
-            let Some(files) = files.upgrade() else { return };
-            let work = move || {
-                if std::mem::take(&mut is_first) {
-                    files.recover()?
-                }
-                files.rotate_by_age()
-            };
-            match spawn_blocking(work).await {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => warn!(error = %error, "files could not be looked after"),
-                Err(_) => return,
-            }
-            is_first = false;
+/// Finishes what a crash left behind, and rotates files by age although nothing is written to them.
+async fn look_after(files: Weak<Files>, interval: Duration) {
+    while let Some(files) = files.upgrade() {
+        let look = move || {
+            // Each file that fails is logged where it fails, and the next look tries again.
+            let _ = files.recover();
+            let _ = files.rotate_by_age();
+        };
+        if spawn_blocking(look).await.is_err() {
+            return;
         }
         tokio::time::sleep(interval).await;
     }

@@ -2,7 +2,8 @@
 //! append, and renamed once it is whole.
 //!
 //! The lock (flock) goes with the process, so a `.part` without a lock was left behind by a crash.
-//! Its end may be torn: whoever finds it cuts it back to its last whole frame and finishes it.
+//! Its end may be torn: whoever finds it cuts it back to its last whole frame and finishes it. Nothing
+//! is removed that holds a byte of a record.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Seek, SeekFrom, Write};
@@ -12,22 +13,15 @@ use std::time::{Duration, Instant, SystemTime};
 
 use bytes::Bytes;
 use rustix::fs::{FlockOperation, flock};
+use tracing::{info, warn};
 
 use super::config::Compression;
-use super::frame;
-use crate::encoding::Encoding;
+use super::folders::{Folders, above, sync_folder};
+use super::frame::{self, Found};
+use super::names::{final_path, part_path, torn_path};
 
 /// How many pumps may write under one name at once.
-const MAX_WRITERS: u32 = 64;
-/// The ending of a file that is being written.
-const PART: &str = "part";
-
-/// How a file is written.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) encoding: Encoding,
-    pub(super) compression: Compression,
-}
+const MAX_WRITERS: u64 = 64;
 
 /// A file that is being written.
 #[derive(Debug)]
@@ -44,9 +38,9 @@ pub(super) struct Part {
 
 impl Part {
     /// Opens the first free `.part` of this name; finishes those that were left behind.
-    pub(super) fn open(target: &Path, shape: Shape) -> io::Result<Self> {
-        let directory = directory_of(target);
-        create_directories(directory)?;
+    pub(super) fn open(target: &Path, folders: &Folders, compression: Compression) -> io::Result<Self> {
+        let folder = above(target);
+        folders.make(folder)?;
         for number in 1..=MAX_WRITERS {
             let path = part_path(target, number);
             loop {
@@ -61,13 +55,30 @@ impl Part {
                 }
                 let part = Self::adopt(file, path.clone(), target)?;
                 if part.length == 0 {
-                    sync_directory(directory)?;
+                    sync_folder(folder)?;
                     return Ok(part);
                 }
-                part.recover(shape)?;
+                match part.recover(compression) {
+                    Ok(true) => {}
+                    Ok(false) => break,
+                    // What is left of a crash keeps nothing new from being written.
+                    Err(error) => {
+                        warn!(path = %path.display(), error = %error, "what a crash left behind cannot be finished yet");
+                        break;
+                    }
+                }
             }
         }
         Err(io::Error::other(format!("{MAX_WRITERS} pumps write {} already", target.display())))
+    }
+
+    /// Finishes a file that a crash left behind, unless somebody writes it.
+    pub(super) fn recover_at(path: &Path, target: &Path, compression: Compression) -> io::Result<()> {
+        let file = OpenOptions::new().read(true).write(true).open(path)?;
+        if try_lock(&file)? && is_still(&file, path)? {
+            Self::adopt(file, path.to_owned(), target)?.recover(compression)?;
+        }
+        Ok(())
     }
 
     /// Appends one frame and makes it safe. `commit` is asked once it is: if nobody waits for the
@@ -91,6 +102,11 @@ impl Part {
         self.file.sync_data()
     }
 
+    /// Where it is while it is written.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Bytes that are safe.
     pub(super) fn length(&self) -> u64 {
         self.length
@@ -104,39 +120,37 @@ impl Part {
     /// Renames it to its final name, never over a file; removes it if it is empty.
     pub(super) fn finish(self) -> io::Result<Option<PathBuf>> {
         self.file.set_len(self.length)?;
-        let directory = directory_of(&self.target);
         if self.length == 0 {
             fs::remove_file(&self.path)?;
             return Ok(None);
         }
         self.file.sync_data()?;
-        for number in 1.. {
-            let name = final_path(&self.target, self.started, number);
-            match rename_to_new(&self.path, &name) {
-                Ok(()) => {
-                    sync_directory(directory)?;
-                    return Ok(Some(name));
-                }
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
-                Err(error) => return Err(error),
-            }
-        }
-        unreachable!("there is a number that is not taken")
+        rename_to_free(&self.path, |number| final_path(&self.target, self.started, number)).map(Some)
     }
 
-    /// Takes over a file that a crash left behind: cuts it back to its last whole frame, finishes it.
-    fn recover(mut self, shape: Shape) -> io::Result<()> {
-        if !frame::is_of(&self.file, shape.compression)? {
-            let path = self.path.display();
-            tracing::warn!(%path, "a file left behind is compressed in another way than this sink does, and stays");
-            return Ok(());
+    /// Takes over a file that a crash left behind: cuts it back to its last whole frame and finishes it.
+    /// What has no whole frame was never answered, yet somebody may want to see it: it is set aside.
+    /// Whether the file's name is free afterwards.
+    fn recover(mut self, compression: Compression) -> io::Result<bool> {
+        let path = self.path.display();
+        if !frame::is_of(&self.file, compression)? {
+            warn!(%path, "a file left behind is compressed in another way than this sink does, and stays");
+            return Ok(false);
         }
-        self.length = frame::whole_length(&self.file, shape.compression, shape.encoding)?;
-        let finished = self.finish()?;
-        if let Some(path) = finished {
-            tracing::info!(path = %path.display(), "a file left behind by a crash was finished");
+        match frame::found(&self.file, compression)? {
+            Found::Nothing => fs::remove_file(&self.path)?,
+            Found::Torn => {
+                let torn = rename_to_free(&self.path, |number| torn_path(&self.target, number))?;
+                warn!(path = %torn.display(), "a file left behind has nothing whole in it and was set aside");
+            }
+            Found::Whole(length) => {
+                self.length = length;
+                if let Some(path) = self.finish()? {
+                    info!(path = %path.display(), "a file left behind by a crash was finished");
+                }
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn adopt(file: File, path: PathBuf, target: &Path) -> io::Result<Self> {
@@ -145,88 +159,6 @@ impl Part {
         let started = if is_new { SystemTime::now() } else { metadata.modified()? };
         let length = metadata.len();
         Ok(Self { file, path, target: target.to_owned(), length, started, opened: Instant::now() })
-    }
-}
-
-/// Finishes the `.part` files below `root`, at most `depth` folders down, that nobody writes and whose
-/// names are ours. Whatever else is there is somebody else's and stays as it is.
-pub(super) fn recover_below(
-    root: &Path,
-    depth: usize,
-    shape: Shape,
-    is_ours: &dyn Fn(&Path) -> bool,
-) -> io::Result<()> {
-    let entries = match fs::read_dir(root) {
-        Ok(entries) => entries,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    for entry in entries {
-        let entry = entry?;
-        let path = entry.path();
-        if entry.file_type()?.is_dir() {
-            if depth > 0 {
-                recover_below(&path, depth - 1, shape, is_ours)?;
-            }
-        } else if let Some(target) = targets_of(&path).into_iter().find(|target| is_ours(target)) {
-            match recover_one(&path, &target, shape) {
-                // Its writer, or another pump that looks too, was faster.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                other => other?,
-            }
-        }
-    }
-    Ok(())
-}
-
-fn recover_one(path: &Path, target: &Path, shape: Shape) -> io::Result<()> {
-    let file = OpenOptions::new().read(true).write(true).open(path)?;
-    if try_lock(&file)? && is_still(&file, path)? {
-        Part::adopt(file, path.to_owned(), target)?.recover(shape)?;
-    }
-    Ok(())
-}
-
-/// `x.ndjson` and 1 give `x.ndjson.part`, and 2 `x.ndjson.2.part`.
-fn part_path(target: &Path, number: u32) -> PathBuf {
-    let mut name = target.as_os_str().to_owned();
-    if number > 1 {
-        name.push(format!(".{number}"));
-    }
-    name.push(format!(".{PART}"));
-    name.into()
-}
-
-/// The way back from [`part_path`]: the name without `.part`, and without the number of a second writer
-/// if it has one. None for a file that is no `.part`.
-fn targets_of(part: &Path) -> Vec<PathBuf> {
-    if part.extension().is_none_or(|ending| ending != PART) {
-        return Vec::new();
-    }
-    let target = part.with_extension("");
-    let has_number =
-        target.extension().is_some_and(|ending| ending.to_string_lossy().parse::<u32>().is_ok_and(|n| n > 1));
-    let without_number = has_number.then(|| target.with_extension(""));
-    [Some(target), without_number].into_iter().flatten().collect()
-}
-
-/// `x.ndjson.gz` gives `x-20261124T081500Z-1.ndjson.gz`: the endings stay, so that tools know it.
-fn final_path(target: &Path, started: SystemTime, number: u64) -> PathBuf {
-    let name = target.file_name().unwrap_or_default().to_string_lossy();
-    let (stem, endings) = match name.get(1..).and_then(|rest| rest.find('.')) {
-        Some(dot) => name.split_at(dot + 1),
-        None => (&*name, ""),
-    };
-    let since = started.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    let started = pump_core::record::Timestamp { seconds: since.as_secs() as i64, nanos: 0 };
-    let started = started.to_string().replace(['-', ':'], "");
-    target.with_file_name(format!("{stem}-{started}-{number}{endings}"))
-}
-
-fn directory_of(path: &Path) -> &Path {
-    match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
     }
 }
 
@@ -248,6 +180,22 @@ fn is_still(file: &File, path: &Path) -> io::Result<bool> {
     }
 }
 
+/// Renames to the first of these names that is not taken, safely.
+fn rename_to_free(from: &Path, names: impl Fn(u64) -> PathBuf) -> io::Result<PathBuf> {
+    for number in 1.. {
+        let name = names(number);
+        match rename_to_new(from, &name) {
+            Ok(()) => {
+                sync_folder(above(&name))?;
+                return Ok(name);
+            }
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+    unreachable!("there is a number that is not taken")
+}
+
 /// Renames, but never over a file.
 fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
     use rustix::fs::{CWD, RenameFlags, renameat_with};
@@ -259,24 +207,4 @@ fn rename_to_new(from: &Path, to: &Path) -> io::Result<()> {
         }
         result => Ok(result?),
     }
-}
-
-/// Makes a folder and those above it; each is safe in the one above before anything is put in it.
-pub(super) fn create_directories(directory: &Path) -> io::Result<()> {
-    if directory.is_dir() {
-        return Ok(());
-    }
-    let parent = directory_of(directory);
-    create_directories(parent)?;
-    match fs::create_dir(directory) {
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && !directory.is_dir() => {
-            Err(io::ErrorKind::NotADirectory.into())
-        }
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
-        _ => sync_directory(parent),
-    }
-}
-
-fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

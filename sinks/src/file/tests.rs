@@ -1,19 +1,19 @@
 //! The `file` sink on a real file system, read back as a user would.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use proptest::prelude::*;
 use pump_core::config::{ByteSize, ConfigDuration};
-use pump_core::plugin::{Deadline, Sink, SinkContext, SinkErrorKind};
+use pump_core::plugin::{Deadline, Sink, SinkContext};
 use pump_core::testing::batch;
-use rustix::fs::{FlockOperation, flock};
 use tempfile::TempDir;
 
-use super::frame::{frame, whole_length};
 use super::*;
+
+mod bad_disk;
+mod left_behind;
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
@@ -27,7 +27,9 @@ fn config(folder: &TempDir, name: &str) -> FileConfig {
 }
 
 async fn open(config: &FileConfig) -> FileSink {
-    FileSink::open(config.clone(), SinkContext { name: "test".into() }).await.expect("it opens")
+    let sink = FileSink::open(config.clone(), SinkContext { name: "test".into() }).await.expect("it opens");
+    sink.start();
+    sink
 }
 
 async fn deliver(sink: &FileSink, bodies: &[&str], route: &str) {
@@ -159,77 +161,6 @@ async fn a_second_writer_takes_the_next_number_and_nobody_overwrites() {
 }
 
 #[tokio::test]
-async fn what_a_crash_left_behind_is_cut_to_its_last_whole_line_and_finished() {
-    let folder = TempDir::new().expect("a folder");
-    let config = config(&folder, "records.ndjson");
-    fs::write(folder.path().join("records.ndjson.part"), "{\"n\":1}\n{\"n\":2}\n{\"torn").expect("written");
-    let sink = open(&config).await;
-    deliver(&sink, &["{\"n\":3}"], &config.path).await;
-    sink.close().await.expect("it closes");
-    let mut texts: Vec<_> = files(folder.path()).into_iter().map(|(_, text)| text).collect();
-    texts.sort();
-    assert_eq!(texts, ["{\"n\":1}\n{\"n\":2}\n", "{\"n\":3}\n"]);
-}
-
-#[tokio::test]
-async fn what_a_crash_left_in_folders_nobody_writes_to_any_more_is_finished_too() {
-    let folder = TempDir::new().expect("a folder");
-    let config = config(&folder, "%Y/%m/{api_id}.ndjson");
-    let old = folder.path().join("2020/01");
-    fs::create_dir_all(&old).expect("made");
-    fs::write(old.join("a.ndjson.part"), "{\"n\":1}\n{\"torn").expect("written");
-    let _sink = open(&config).await;
-    let limit = std::time::Instant::now() + Duration::from_secs(10);
-    while files(&old)[0].0.ends_with(".part") {
-        assert!(std::time::Instant::now() < limit, "it is never finished");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    assert_eq!(files(&old)[0].1, "{\"n\":1}\n");
-}
-
-#[tokio::test]
-async fn what_others_left_in_the_folder_stays_as_it_is() {
-    let folder = TempDir::new().expect("a folder");
-    let foreign = [
-        ("movie.iso.part", "no newline"),
-        ("table.csv.part", "a,b\n1,"),
-        ("a.ndjson.gz.part", "\x1f\u{8b}x"),
-    ];
-    for (name, text) in foreign {
-        fs::write(folder.path().join(name), text).expect("written");
-    }
-    // Ours by its name, but compressed: another sink of the same name wrote it.
-    fs::write(folder.path().join("b.ndjson.part"), [0x1f, 0x8b, 8, 0, b'\n', 1]).expect("written");
-    fs::write(folder.path().join("c.ndjson.part"), "{\"n\":1}\n{").expect("written");
-    let config = config(&folder, "{api_id}.ndjson");
-    let _sink = open(&config).await;
-    let limit = std::time::Instant::now() + Duration::from_secs(10);
-    while folder.path().join("c.ndjson.part").exists() {
-        assert!(std::time::Instant::now() < limit, "ours is never finished");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    for (name, text) in foreign {
-        assert_eq!(fs::read(folder.path().join(name)).expect("it is there"), text.as_bytes(), "{name}");
-    }
-    assert_eq!(fs::read(folder.path().join("b.ndjson.part")).expect("it is there").len(), 6);
-}
-
-#[tokio::test]
-async fn a_file_that_another_process_writes_is_left_alone() {
-    let folder = TempDir::new().expect("a folder");
-    let config = config(&folder, "records.ndjson");
-    let part = folder.path().join("records.ndjson.part");
-    fs::write(&part, "half a li").expect("written");
-    let held = File::open(&part).expect("opened");
-    flock(&held, FlockOperation::LockExclusive).expect("locked");
-    let sink = open(&config).await;
-    deliver(&sink, &["{\"n\":3}"], &config.path).await;
-    sink.close().await.expect("it closes");
-    assert_eq!(read(&part), "half a li");
-    assert_eq!(files(folder.path()).len(), 2);
-}
-
-#[tokio::test]
 async fn a_dropped_delivery_leaves_nothing_behind() {
     let folder = TempDir::new().expect("a folder");
     let config = config(&folder, "records.ndjson");
@@ -252,6 +183,46 @@ fn futures_poll<F: Future>(future: std::pin::Pin<&mut F>) -> std::task::Poll<F::
     future.poll(&mut std::task::Context::from_waker(std::task::Waker::noop()))
 }
 
+#[test]
+fn files_that_are_closed_to_make_room_while_others_wait_for_them_get_their_names_too() {
+    let folder = TempDir::new().expect("a folder");
+    let _disk = SmallDisk::mount(folder.path(), 16 << 20);
+    let config = config(&folder, "{api_id}.ndjson");
+    let files = Files::new(&config, Template::parse(&config.path).expect("a template"));
+    let is_over = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        // Looks at all files again and again, and so holds them for moments.
+        let looking = scope.spawn(|| {
+            while !is_over.load(std::sync::atomic::Ordering::Relaxed) {
+                files.rotate_by_age().expect("nothing is due");
+            }
+        });
+        let writing: Vec<_> = (0..4_usize)
+            .map(|thread| {
+                let files = &files;
+                let folder = folder.path();
+                scope.spawn(move || {
+                    for turn in 0..1_000 {
+                        let route = folder.join(format!("{}.ndjson", (turn * (thread + 1)) % 67));
+                        let (mut waiter, mut answer) = Waiter::new();
+                        let line = Bytes::from(format!("{{\"n\":{}}}\n", thread * 1_000 + turn));
+                        let route = route.display().to_string();
+                        files.append(&route, vec![line], &mut waiter).expect("it is written");
+                        answer.try_recv().expect("it is answered").expect("it is written");
+                    }
+                })
+            })
+            .collect();
+        writing.into_iter().for_each(|thread| thread.join().expect("it ends"));
+        is_over.store(true, std::sync::atomic::Ordering::Relaxed);
+        looking.join().expect("it ends");
+    });
+    files.finish_all().expect("finished");
+    let files = self::files(folder.path());
+    assert!(files.iter().all(|(name, _)| name.ends_with(".ndjson")), "a file has no final name");
+    assert_eq!(files.iter().map(|(_, text)| text.lines().count()).sum::<usize>(), 4_000);
+}
+
 #[tokio::test]
 async fn csv_has_a_line_of_names_in_each_file() {
     let folder = TempDir::new().expect("a folder");
@@ -265,19 +236,6 @@ async fn csv_has_a_line_of_names_in_each_file() {
     let files = files(folder.path());
     assert_eq!(files.len(), 2);
     assert!(files.iter().all(|(_, text)| text.starts_with(&*header)), "{files:?}");
-}
-
-#[tokio::test]
-async fn a_folder_that_cannot_be_written_makes_the_sink_unavailable() {
-    let folder = TempDir::new().expect("a folder");
-    fs::write(folder.path().join("file"), "not a folder").expect("written");
-    let config = config(&folder, "file/records.ndjson");
-    let sink = open(&config).await;
-    let error = sink.probe().await.expect_err("no folder there");
-    assert_eq!(error.kind(), SinkErrorKind::Unavailable, "{error}");
-    let batch = batch(&["{\"n\":1}"], &config.path);
-    let error = sink.deliver(&batch, Deadline::after(HOUR)).await.expect_err("no folder there");
-    assert_eq!(error.kind(), SinkErrorKind::Unavailable, "{error}");
 }
 
 /// Counts what is left of a small file system, mounted for one test.
@@ -300,61 +258,5 @@ impl SmallDisk {
 impl Drop for SmallDisk {
     fn drop(&mut self) {
         let _ = std::process::Command::new("umount").arg("-l").arg(&self.0).status();
-    }
-}
-
-#[tokio::test]
-async fn a_full_disk_tears_nothing_and_goes_on_once_there_is_room() {
-    let folder = TempDir::new().expect("a folder");
-    let _disk = SmallDisk::mount(folder.path(), 64 << 10);
-    let ballast = folder.path().join("ballast");
-    fs::write(&ballast, vec![0; 40 << 10]).expect("written");
-    let config = config(&folder, "records.ndjson");
-    let sink = open(&config).await;
-    deliver(&sink, &["{\"n\":1}"], &config.path).await;
-    let large = format!("{{\"text\":\"{}\"}}", "x".repeat(30 << 10));
-    for _ in 0..3 {
-        let batch = batch(&[&large, &large], &config.path);
-        let error = sink.deliver(&batch, Deadline::after(HOUR)).await.expect_err("the disk is full");
-        assert_eq!(error.kind(), SinkErrorKind::Retry, "{error}");
-    }
-    assert_eq!(read(&folder.path().join("records.ndjson.part")), "{\"n\":1}\n");
-    fs::remove_file(&ballast).expect("removed");
-    deliver(&sink, &[&large], &config.path).await;
-    assert_eq!(read(&folder.path().join("records.ndjson.part")), format!("{{\"n\":1}}\n{large}\n"));
-}
-
-proptest! {
-    /// Wherever a file of whole frames is torn, what is kept is the whole frames before the tear.
-    #[test]
-    fn a_torn_file_keeps_its_whole_frames(
-        frames in prop::collection::vec("[a-z\"]{0,40}", 1..6),
-        tear in any::<prop::sample::Index>(),
-        shape in 0..4usize,
-    ) {
-        let (compression, encoding) = [
-            (Compression::None, Encoding::Ndjson),
-            (Compression::None, Encoding::Csv),
-            (Compression::Gzip, Encoding::Ndjson),
-            (Compression::Zstd, Encoding::Ndjson),
-        ][shape];
-        let mut bytes = Vec::new();
-        let mut ends = vec![0];
-        for text in frames {
-            // In csv, a quoted cell with a newline in it.
-            let line = match encoding {
-                Encoding::Csv => format!("\"{}\n\",1\n", text.replace('"', "\"\"")),
-                Encoding::Ndjson => format!("{text}\n"),
-            };
-            frame(vec![Bytes::from(line)], compression).expect("in memory").iter().for_each(|piece| bytes.extend_from_slice(piece));
-            ends.push(bytes.len());
-        }
-        let cut = tear.index(bytes.len() + 1);
-        let expected = *ends.iter().rfind(|end| **end <= cut).expect("0 is there");
-        let folder = TempDir::new().expect("a folder");
-        let path = folder.path().join("torn");
-        fs::write(&path, &bytes[..cut]).expect("written");
-        let file = File::open(&path).expect("opened");
-        prop_assert_eq!(whole_length(&file, compression, encoding).expect("it can be read"), expected as u64);
     }
 }
