@@ -7,13 +7,13 @@ use anyhow::Context;
 use pump_core::config::{
     ConfigError, ConfigErrors, DeadLetterConfig, MaxAge, Pipeline, SinkEntry, SourceEntry, load,
 };
-use pump_core::dead_letter::{DeadLetterStore, DirectoryStore};
+use pump_core::dead_letter::{DeadLetterArchive, DeadLetterStore, DirectoryStore};
 use pump_core::edit::Edits;
 use pump_core::encode::Additions;
 use pump_core::engine::{Blueprint, LaneBlueprint, SourceBlueprint};
 use pump_core::filter::Filter;
 use pump_core::plugin::{
-    BatchDefaults, Mode, PlannedSink, PlannedSource, Registry, SinkContext, SourceContext,
+    BatchDefaults, Buffer, Mode, PlannedSink, PlannedSource, Registry, SinkContext, SourceContext,
 };
 use pump_core::record::{IdKey, Kind};
 use pump_core::{LaneSettings, RetrySettings};
@@ -23,7 +23,7 @@ pub(crate) struct Plan {
     pub(crate) pipeline: Pipeline,
     pub(crate) sources: Vec<SourcePlanned>,
     pub(crate) sinks: Vec<SinkPlanned>,
-    id_key: Arc<IdKey>,
+    pub(crate) id_key: Arc<IdKey>,
     /// What the operator should know although nothing is wrong.
     pub(crate) notes: Vec<String>,
 }
@@ -72,6 +72,7 @@ pub(crate) fn plan(pipeline: Pipeline, registry: &Registry) -> Result<Plan, Conf
             Err(more) => errors.extend(more),
         }
     }
+    errors.extend(sources.iter().filter_map(|source| refuse_letters_in_a_buffer(&pipeline, source)));
     if errors.is_empty() {
         notes.extend(general_notes(&pipeline, &sinks));
         Ok(Plan { pipeline, sources, sinks, id_key, notes })
@@ -158,6 +159,18 @@ fn plan_source(
     Ok(SourcePlanned { name: entry.name.as_str().into(), type_name: entry.type_name.clone(), planned, kinds })
 }
 
+/// A source would read the letters as records, and each would become a letter again.
+fn refuse_letters_in_a_buffer(pipeline: &Pipeline, source: &SourcePlanned) -> Option<ConfigError> {
+    let DeadLetterConfig::RedisList(list) = &pipeline.dead_letters else { return None };
+    let letters = Buffer { server: list.url.server(), name: list.key.clone() };
+    source.planned.buffers.contains(&letters).then(|| {
+        let message = format!("dead letters cannot be kept in a list that the source {} reads", source.name);
+        ConfigError::new(message)
+            .on("dead_letters.key")
+            .help("name a list of its own, such as `pump-dead-letters`")
+    })
+}
+
 fn engine_error(entry: &SinkEntry, key: &str, message: String) -> ConfigError {
     ConfigError::new(message).at(&entry.location).on(format!("sinks.{}.{key}", entry.name))
 }
@@ -195,10 +208,41 @@ impl Plan {
             sources: opened,
             lanes,
             log_size: pipeline.log.max_size.bytes() as usize,
-            dead_letters: dead_letters(&pipeline.dead_letters)?,
+            dead_letters: dead_letters(&pipeline.dead_letters, None)?,
             id_key,
             mode,
             shutdown_timeout: pipeline.shutdown_timeout.get(),
+        })
+    }
+
+    /// A pump that sends dead letters again and ends. Its only source gives them; its lanes are the one
+    /// sink, which is then waited for although it may be best effort, or all that take from the source.
+    pub(crate) async fn open_for_replay(
+        self,
+        source: SourceBlueprint,
+        sink: Option<&str>,
+        dead_letters: Arc<dyn DeadLetterStore>,
+    ) -> anyhow::Result<Blueprint> {
+        let is_meant = |planned: &SinkPlanned| match sink {
+            Some(name) => *planned.name == *name,
+            None => planned.entry.sources.iter().any(|name| **name == *source.name),
+        };
+        let mut lanes = Vec::new();
+        for planned in self.sinks.into_iter().filter(is_meant) {
+            let mut lane = planned.open().await?;
+            // A letter goes back to its sink whether that takes from the source by now or not.
+            lane.sources = Some(vec![source.name.clone()]);
+            lane.is_required |= sink.is_some();
+            lanes.push(lane);
+        }
+        Ok(Blueprint {
+            sources: vec![source],
+            lanes,
+            log_size: self.pipeline.log.max_size.bytes() as usize,
+            dead_letters,
+            id_key: self.id_key,
+            mode: Mode::Drain,
+            shutdown_timeout: self.pipeline.shutdown_timeout.get(),
         })
     }
 }
@@ -239,18 +283,21 @@ impl SinkPlanned {
     }
 }
 
-fn dead_letters(config: &DeadLetterConfig) -> anyhow::Result<Arc<dyn DeadLetterStore>> {
+/// Opens the store of dead letters, and contacts nobody. `max_size` is written instead of the file's.
+pub(crate) fn dead_letters(
+    config: &DeadLetterConfig,
+    max_size: Option<u64>,
+) -> anyhow::Result<Arc<dyn DeadLetterArchive>> {
     match config {
         DeadLetterConfig::Directory(directory) => {
-            Ok(Arc::new(DirectoryStore::new(&directory.path, directory.max_size.bytes())))
+            let max_size = max_size.unwrap_or(directory.max_size.bytes());
+            Ok(Arc::new(DirectoryStore::new(&directory.path, max_size)))
         }
         #[cfg(feature = "redis")]
         DeadLetterConfig::RedisList(list) => {
-            let store = pump_sources::dead_letter_list::RedisListStore::new(
-                list.url.expose(),
-                &list.key,
-                list.max_size.bytes(),
-            )?;
+            let max_size = max_size.unwrap_or(list.max_size.bytes());
+            let store =
+                pump_sources::dead_letter_list::RedisListStore::new(list.url.expose(), &list.key, max_size)?;
             Ok(Arc::new(store))
         }
         #[cfg(not(feature = "redis"))]

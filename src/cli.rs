@@ -38,6 +38,9 @@ enum Command {
     /// See pump at work: made-up traffic goes through the log into files and a live summary.
     #[cfg(feature = "demo")]
     Demo(crate::demo::DemoArguments),
+    /// Look at what was given up, send it again, or drop it.
+    #[command(subcommand)]
+    DeadLetters(crate::dead_letters::DeadLettersCommand),
     /// List sources and sinks, or one plugin's keys with their types and defaults.
     Plugins {
         /// The plugin's type, as in the pipeline file.
@@ -106,6 +109,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         }
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => crate::demo::demo(&arguments),
+        Command::DeadLetters(command) => crate::dead_letters::run(command, registry),
         Command::Plugins { name: None } => {
             print!("{}", plugins::list(registry));
             Ok(())

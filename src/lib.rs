@@ -1,13 +1,14 @@
 //! The `pump` command as a library, so that a binary with sources and sinks of its own is one line:
 //! `pump::main(pump::builtin().sink::<MySink>())`.
 //!
-//! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `demo` and `plugins`
-//! are its commands; `assemble` makes a pump of a pipeline file; `admin` serves the endpoints.
+//! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `demo`,
+//! `dead_letters` and `plugins` are its commands; `assemble` makes a pump of a pipeline file; `admin` serves the endpoints.
 
 mod admin;
 mod assemble;
 mod check;
 mod cli;
+mod dead_letters;
 #[cfg(feature = "demo")]
 mod demo;
 mod logging;

@@ -1,6 +1,7 @@
 //! What is measured besides the books: durations, sizes, states, reasons. Read by `/metrics` and
 //! `/status`; written once per batch.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
@@ -113,7 +114,7 @@ pub struct Statistics {
 #[derive(Debug, Clone, Default)]
 pub struct DeadLetterStatistics {
     /// By sink (empty: at the door) and reason.
-    pub counts: BTreeMap<(Arc<str>, &'static str), u64>,
+    pub counts: BTreeMap<(Arc<str>, Cow<'static, str>), u64>,
     /// Why the store takes none, while it does not.
     pub trouble: Option<String>,
 }
@@ -156,7 +157,7 @@ impl Statistics {
         });
     }
 
-    pub(crate) fn dead_letter(&self, sink: Option<&Arc<str>>, reason: &'static str) {
+    pub(crate) fn dead_letter(&self, sink: Option<&Arc<str>>, reason: Cow<'static, str>) {
         let sink = sink.cloned().unwrap_or_else(|| "".into());
         *self.letters().counts.entry((sink, reason)).or_default() += 1;
     }

@@ -1,6 +1,7 @@
 //! Tests of the whole: what holds between the crates, and end to end against real servers.
 
 mod command_line;
+mod dead_letters;
 mod documents;
 mod gateway;
 mod layout;

@@ -14,6 +14,21 @@ impl RedisUrl {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// Which database of which server it is, such as `127.0.0.1:6379/0`: equal for addresses of the same
+    /// that are written in different ways. Without user and password.
+    pub fn server(&self) -> String {
+        let rest = self.0.strip_prefix("redis://").unwrap_or_default();
+        let (authority, database) = rest.split_once('/').unwrap_or((rest, ""));
+        let server = authority.rsplit_once('@').map_or(authority, |(_, server)| server);
+        let (host, port) = match server.rsplit_once(':') {
+            Some((host, port)) if !port.ends_with(']') => (host, port.parse().unwrap_or(0)),
+            _ => (server, 6379_u16),
+        };
+        let host = host.to_ascii_lowercase();
+        let host = if host == "localhost" { "127.0.0.1" } else { &host };
+        format!("{host}:{port}/{}", database.parse::<u32>().unwrap_or(0))
+    }
 }
 
 impl TextValue for RedisUrl {
@@ -77,3 +92,27 @@ impl fmt::Debug for RedisUrl {
 }
 
 deserialize_text_value!(RedisUrl);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_server_is_the_same_however_it_is_written() {
+        for written in [
+            "redis://127.0.0.1",
+            "redis://127.0.0.1/",
+            "redis://localhost:6379/0",
+            "redis://user:p@ss@LOCALHOST/00",
+        ] {
+            let url: RedisUrl = written.parse().unwrap_or_else(|_| panic!("{written}"));
+            assert_eq!(url.server(), "127.0.0.1:6379/0", "{written}");
+        }
+        for other in
+            ["redis://127.0.0.1:6380", "redis://127.0.0.1/1", "redis://[::1]:6379/0", "redis://redis"]
+        {
+            let url: RedisUrl = other.parse().unwrap_or_else(|_| panic!("{other}"));
+            assert_ne!(url.server(), "127.0.0.1:6379/0", "{other}");
+        }
+    }
+}

@@ -2,36 +2,43 @@
 //!
 //! A record counts as dead-lettered once the store says that it is safe. While the store is full or
 //! failing, whoever buries waits: nothing is dropped to make progress.
+//!
+//! `line` is what a letter looks like in every store; `directory` and `directory_walk` are the
+//! store that needs nothing but a disk, and the way through it; `archive` is what commands may do with
+//! a store; `replay` makes letters a source, so that they go through the engine again.
 
+mod archive;
 mod directory;
+mod directory_walk;
+mod line;
+mod replay;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use base64::Engine as _;
 use bytes::Bytes;
-use serde::Serialize;
 use tracing::error;
 
+pub use archive::{DeadLetterArchive, Fullness, Portion, Walk};
 pub use directory::DirectoryStore;
+pub use line::LineError;
+pub use replay::{ReplayCounts, ReplaySource, Selection};
 
 use crate::news::News;
 use crate::record::{ChunkHead, Codec, IdKey, Kind, Record, RecordId, Timestamp, Undecodable};
 use crate::statistics::Statistics;
 
-/// The version of a stored line.
-const VERSION: u8 = 1;
-
 /// A record given up. Holds the wire bytes as they came, unredacted.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetter {
     /// The sink that would not take it; `None` for what could not be decoded at the door.
     pub sink: Option<Arc<str>>,
     /// A word from a closed set.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// For a person.
     pub detail: Box<str>,
     /// The record's id; `None` for what could not be decoded.
@@ -56,7 +63,7 @@ impl DeadLetter {
     pub(crate) fn undecodable(head: &ChunkHead, entry: &Undecodable) -> Self {
         Self {
             sink: None,
-            reason: entry.error.code,
+            reason: entry.error.code.into(),
             detail: entry.error.to_string().into(),
             id: None,
             source: head.source.clone(),
@@ -79,7 +86,7 @@ impl DeadLetter {
         let head = record.chunk().head();
         Self {
             sink: Some(sink.clone()),
-            reason,
+            reason: reason.into(),
             detail: detail.into(),
             id: Some(record.id(key)),
             source: head.source.clone(),
@@ -90,45 +97,6 @@ impl DeadLetter {
             received: head.received,
             body: record.shared_body(),
         }
-    }
-
-    /// One line of JSON, without its newline: what every store keeps. `v` is the version of the
-    /// line, `body` is base64, `at` is when the record was given up.
-    pub fn to_line(&self, at: Timestamp) -> Vec<u8> {
-        #[derive(Serialize)]
-        struct Line<'a> {
-            v: u8,
-            at: String,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            sink: Option<&'a str>,
-            reason: &'a str,
-            detail: &'a str,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            id: Option<String>,
-            source: &'a str,
-            partition: &'a str,
-            position: u64,
-            kind: Kind,
-            codec: Codec,
-            received: String,
-            body: String,
-        }
-        let line = Line {
-            v: VERSION,
-            at: at.to_string(),
-            sink: self.sink.as_deref(),
-            reason: self.reason,
-            detail: &self.detail,
-            id: self.id.map(|id| id.to_string()),
-            source: &self.source,
-            partition: &self.partition,
-            position: self.position,
-            kind: self.kind,
-            codec: self.codec,
-            received: self.received.to_string(),
-            body: base64::engine::general_purpose::STANDARD.encode(&self.body),
-        };
-        serde_json::to_vec(&line).expect("texts and numbers always become JSON")
     }
 }
 
@@ -153,9 +121,15 @@ pub enum StoreError {
         /// Bytes that it may hold.
         max_size: u64,
     },
-    /// Anything else.
+    /// Anything else that keeps letters from being kept.
     #[error("dead letters cannot be written")]
     Failed(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// What is in the store cannot be seen.
+    #[error("dead letters cannot be read")]
+    Unreadable(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Letters stay although they were to leave.
+    #[error("dead letters cannot be removed: they stay, and may be sent again")]
+    Unremovable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
 
 impl StoreError {
@@ -203,14 +177,14 @@ impl Burial {
         }
         self.statistics.dead_letters_trouble(None);
         for letter in &letters {
-            self.statistics.dead_letter(sink, letter.reason);
+            self.statistics.dead_letter(sink, letter.reason.clone());
         }
         // News about buried news would never end.
         if let Some(letter) = letters.iter().find(|letter| &*letter.source != crate::news::SOURCE) {
             let details = [
                 ("sink", sink.map_or("", |sink| sink).into()),
                 ("count", letters.len().into()),
-                ("reason", letter.reason.into()),
+                ("reason", (&*letter.reason).into()),
                 ("detail", (&*letter.detail).into()),
             ];
             self.news.post("dead_letters", "records were given up and kept as dead letters", &details);

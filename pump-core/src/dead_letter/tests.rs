@@ -1,5 +1,9 @@
 //! The directory of dead letters, read back; and burials that do not fit.
 
+mod lines;
+mod replay;
+mod walks;
+
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
@@ -13,7 +17,7 @@ use super::*;
 fn letter(number: usize) -> DeadLetter {
     DeadLetter {
         sink: Some("search".into()),
-        reason: "odd",
+        reason: "odd".into(),
         detail: "refused".into(),
         id: None,
         source: "gateway".into(),

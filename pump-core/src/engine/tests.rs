@@ -132,7 +132,7 @@ async fn a_rejected_record_becomes_a_dead_letter_with_its_reason_and_bytes() {
     let books = drain(plan).await;
     let letters = store.letters();
     assert_eq!(letters.len(), 1);
-    assert_eq!((letters[0].reason, &*letters[0].detail), ("odd", "odd numbers are refused"));
+    assert_eq!((&*letters[0].reason, &*letters[0].detail), ("odd", "odd numbers are refused"));
     assert_eq!((&letters[0].body[..], letters[0].position), (b"{\"n\":3}".as_slice(), 3));
     assert_eq!((books.lanes[0].delivered, books.lanes[0].dead_lettered), (19, 1));
 }
@@ -204,7 +204,7 @@ async fn what_is_too_large_together_is_split_and_alone_given_up() {
     plan.dead_letters = Arc::new(store.clone());
     let books = drain(plan).await;
     assert_eq!(books.lanes[0].delivered, 39);
-    assert_eq!(store.letters().iter().map(|letter| letter.reason).collect::<Vec<_>>(), ["too_large"]);
+    assert_eq!(store.letters().iter().map(|letter| letter.reason.clone()).collect::<Vec<_>>(), ["too_large"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -352,7 +352,7 @@ async fn a_record_that_nobody_can_take_is_given_up_while_others_get_through() {
     plan.dead_letters = Arc::new(store.clone());
     let books = drain(plan).await;
     assert_eq!(books.lanes[0].delivered, 1_999);
-    assert_eq!(store.letters().iter().map(|letter| letter.reason).collect::<Vec<_>>(), ["stuck"]);
+    assert_eq!(store.letters().iter().map(|letter| letter.reason.clone()).collect::<Vec<_>>(), ["stuck"]);
 }
 
 #[tokio::test(start_paused = true)]

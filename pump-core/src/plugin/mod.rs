@@ -20,7 +20,7 @@ pub use deadline::Deadline;
 pub use error::{PlanError, SinkError, SinkErrorKind, SourceError};
 pub use registry::{OpenSink, OpenSource, PlanSink, PlanSource, PlannedSink, PlannedSource, Registry};
 pub use sink::{BatchDefaults, Body, DynSink, Sink, SinkContext, SinkPlan};
-pub use source::{DynSource, Mode, Permit, Port, Source, SourceContext, SourcePlan};
+pub use source::{Buffer, DynSource, Mode, Permit, Port, Source, SourceContext, SourcePlan};
 
 pub(crate) use batch::{Encoded, Part};
 pub(crate) use source::PortParts;

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use super::{
-    DynSink, DynSource, Format, PlanError, Sink, SinkContext, SinkError, SinkPlan, Source, SourceContext,
-    SourceError, SourcePlan,
+    Buffer, DynSink, DynSource, Format, PlanError, Sink, SinkContext, SinkError, SinkPlan, Source,
+    SourceContext, SourceError, SourcePlan,
 };
 use crate::config::{Catalog, ConfigError, PluginKeys};
 
@@ -30,6 +30,8 @@ pub struct PlannedSink {
 pub struct PlannedSource {
     /// What the engine needs to know.
     pub plan: SourcePlan,
+    /// What it empties.
+    pub buffers: Vec<Buffer>,
     /// Builds it.
     pub open: OpenSource,
 }
@@ -93,10 +95,11 @@ impl Registry {
 fn plan_source<S: Source + Sync>(keys: &PluginKeys) -> Result<PlannedSource, Vec<ConfigError>> {
     let config: S::Config = keys.read()?;
     let plan = S::plan(&config).map_err(|error| at(keys, &error))?;
+    let buffers = S::buffers(&config);
     let open: OpenSource = Box::new(move |context| {
         Box::pin(async move { Ok(Box::new(S::open(config, context).await?) as Box<dyn DynSource>) })
     });
-    Ok(PlannedSource { plan, open })
+    Ok(PlannedSource { plan, buffers, open })
 }
 
 fn plan_sink<S: Sink>(keys: &PluginKeys, format: Option<Format>) -> Result<PlannedSink, Vec<ConfigError>> {

@@ -28,6 +28,12 @@ pub trait Source: Send + Sized + 'static {
     /// Checks the configuration and says what the engine needs to know. Pure: called by `check` too.
     fn plan(config: &Self::Config) -> Result<SourcePlan, PlanError>;
 
+    /// What it takes records out of, as far as the configuration names it. Whatever else is put there
+    /// would be read as records, so the pump keeps nothing of its own there.
+    fn buffers(_config: &Self::Config) -> Vec<Buffer> {
+        Vec::new()
+    }
+
     /// Builds clients and contacts nobody. Called once.
     async fn open(config: Self::Config, context: SourceContext) -> Result<Self, SourceError>;
 
@@ -49,6 +55,15 @@ pub struct SourcePlan {
     pub targets: Vec<String>,
     /// What `check` should tell the operator, though nothing is wrong.
     pub notes: Vec<String>,
+}
+
+/// A place that a source empties.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Buffer {
+    /// Which server, as [`RedisUrl::server`](crate::config::RedisUrl::server) has it.
+    pub server: String,
+    /// The name there, such as the key of a list.
+    pub name: String,
 }
 
 /// What a source gets besides its configuration.

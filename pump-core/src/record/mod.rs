@@ -30,7 +30,7 @@ pub use lists::{
 };
 pub use object::{Member, Members, Object};
 pub use text::Text;
-pub use time::{Civil, Timestamp};
+pub use time::{Civil, Timestamp, TimestampError};
 pub use transaction::{Geo, GraphqlStats, Latency, McpStats, Network, Transaction};
 pub use uptime::Uptime;
 pub use zone::Zone;

@@ -169,8 +169,7 @@ fn rfc_3339(member: Member<'_>) -> Option<Timestamp> {
     if !member.is_string() {
         return None;
     }
-    let time: jiff::Timestamp = member.text().parse().ok()?;
-    Some(from_jiff(time))
+    member.text().parse().ok()
 }
 
 fn rfc_1123(member: Member<'_>) -> Option<Timestamp> {

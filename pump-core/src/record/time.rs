@@ -3,6 +3,7 @@
 //! Dates are made by arithmetic of our own, which no value can make overflow: an attacker's clock may
 //! say anything. The calendar is Go's: Gregorian at all times, with a year 0 and negative years.
 
+use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Zone;
@@ -176,6 +177,7 @@ fn write_offset(offset: i32, colon: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(&text[..3]);
     out.extend_from_slice(if colon { &text[3..] } else { &text[4..] });
 }
+
 impl std::fmt::Display for Timestamp {
     /// RFC 3339 in UTC; `null` for a year that RFC 3339 cannot write.
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -186,3 +188,18 @@ impl std::fmt::Display for Timestamp {
         f.write_str(&String::from_utf8_lossy(&text))
     }
 }
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    /// From RFC 3339, with any offset.
+    fn from_str(text: &str) -> Result<Self, TimestampError> {
+        let time: jiff::Timestamp = text.parse().map_err(|_| TimestampError)?;
+        Ok(Self::from_parts(time.as_second(), i64::from(time.subsec_nanosecond())))
+    }
+}
+
+/// A text that is no point in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a time is written as RFC 3339 has it, such as `2026-11-24T08:15:00Z`")]
+pub struct TimestampError;

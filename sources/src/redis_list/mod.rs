@@ -28,7 +28,7 @@ mod watch;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use pump_core::plugin::{PlanError, Port, Source, SourceContext, SourceError, SourcePlan};
+use pump_core::plugin::{Buffer, PlanError, Port, Source, SourceContext, SourceError, SourcePlan};
 use pump_core::record::Kind;
 
 pub use config::{Eviction, Mode, OnMemory, RedisListConfig};
@@ -65,6 +65,12 @@ impl Source for RedisListSource {
         Server::new(config)
             .map_err(|error| PlanError::new("url", format!("this is no address of a Redis: {error}")))?;
         Ok(SourcePlan { kinds, targets: vec![config.url.to_string()], notes: Vec::new() })
+    }
+
+    fn buffers(config: &RedisListConfig) -> Vec<Buffer> {
+        let server = config.url.server();
+        let all = lists(&config.key_prefix, config.keys.as_deref(), config.codec);
+        all.iter().map(|keys| Buffer { server: server.clone(), name: keys.list.to_string() }).collect()
     }
 
     async fn open(config: RedisListConfig, context: SourceContext) -> Result<Self, SourceError> {
