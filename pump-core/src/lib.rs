@@ -6,7 +6,7 @@
 //! [`encode`], [`edit`], [`filter`] and [`template`] are what lanes do to records.
 
 pub mod accounting;
-mod buffers;
+mod buffer_pool;
 pub mod config;
 pub mod dead_letter;
 pub mod edit;

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, Weak};
 use tokio::time::Instant;
 
 use super::batcher::{Batcher, Item};
-use crate::buffers::Buffers;
+use crate::buffer_pool::BufferPool;
 use crate::edit::{Edits, Scratch};
 use crate::encode::{Additions, Encoder};
 use crate::filter::Filter;
@@ -59,7 +59,7 @@ pub(crate) struct Preparation {
     /// Whether another lane has the same key.
     is_shared: bool,
     scratch: Scratch,
-    buffers: Buffers,
+    buffers: BufferPool,
     route_text: String,
     /// Bytes of body for a byte on the wire, as the last chunk had it: so much is allocated at once.
     expansion: f64,
@@ -90,7 +90,7 @@ impl Preparation {
             key: key.into(),
             is_shared: false,
             scratch: Scratch::default(),
-            buffers: Buffers::default(),
+            buffers: BufferPool::default(),
             route_text: String::new(),
             expansion: 1.5,
         }
@@ -176,7 +176,7 @@ struct Encoding<'a> {
     terminator: &'static [u8],
     edits: &'a Edits,
     additions: &'a Additions,
-    buffers: &'a Buffers,
+    buffers: &'a BufferPool,
 }
 
 impl Encoding<'_> {

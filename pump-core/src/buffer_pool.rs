@@ -20,9 +20,9 @@ const MAX_TOUCHED: usize = 8 << 20;
 
 /// A pool of buffers. Clones share it.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+pub(crate) struct BufferPool(Arc<Mutex<Vec<Vec<u8>>>>);
 
-impl Buffers {
+impl BufferPool {
     /// An empty buffer of at least this capacity in bytes.
     pub(crate) fn take(&self, capacity: usize) -> Vec<u8> {
         let mut buffer = self.idle().pop().unwrap_or_default();
@@ -45,7 +45,7 @@ impl Buffers {
 /// A buffer that others read.
 struct Lent {
     buffer: Vec<u8>,
-    home: Buffers,
+    home: BufferPool,
 }
 
 impl AsRef<[u8]> for Lent {
@@ -72,14 +72,15 @@ mod tests {
 
     #[test]
     fn a_buffer_comes_back_empty_once_nobody_reads_it() {
-        let buffers = Buffers::default();
+        let buffers = BufferPool::default();
         let mut buffer = buffers.take(100);
         buffer.extend_from_slice(b"first");
         let place = buffer.as_ptr().addr();
         let shared = buffers.share(buffer);
         let part = shared.slice(1..3);
         drop(shared);
-        assert_ne!(buffers.take(100).as_ptr().addr(), place, "somebody still reads it");
+        let other = buffers.take(100);
+        assert_ne!(other.as_ptr().addr(), place, "somebody still reads it");
         assert_eq!(part, &b"ir"[..]);
         drop(part);
         let again = buffers.take(100);
@@ -88,7 +89,7 @@ mod tests {
 
     #[test]
     fn neither_many_nor_much_is_kept() {
-        let buffers = Buffers::default();
+        let buffers = BufferPool::default();
         let taken: Vec<_> = (0..10).map(|_| buffers.take(1)).collect();
         taken.into_iter().for_each(|buffer| drop(buffers.share(buffer)));
         assert_eq!(buffers.idle().len(), MAX_IDLE);
