@@ -9,7 +9,7 @@ use pump_testing::RedisServer;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
-use crate::gateway::{Purger, push, repeats};
+use crate::gateway::{KEY, Purger, push, repeats};
 use crate::process::PumpProcess;
 
 /// A record as small as those of most gateways, in bytes.
@@ -260,10 +260,14 @@ fn memory_stays_within_its_bound_with_ten_thousand_huge_records_waiting() {
     assert_bounded(10_000, 268_000, Duration::from_secs(600));
 }
 
-/// A pump whose dead letters cannot be kept, or one of whose keys is no list, still guards all lists.
+/// A key of this name is in the way in the test below.
+const BLOCKED: &str = "analytics-tyk-system-analytics_3_protobuf";
+
+/// A pump whose dead letters cannot be kept, or one of whose keys is no list or forbidden, still guards all
+/// the others.
 #[test]
 fn trouble_with_one_thing_lets_no_list_expire() {
-    for trouble in ["dead letters", "wrong type", "seldom sealed"] {
+    for trouble in ["dead letters", "wrong type", "forbidden", "seldom sealed"] {
         let (redis, folder) = (RedisServer::start(), folder());
         let mut connection = redis.connection();
         let blocked = folder.path().join("letters");
@@ -278,11 +282,18 @@ fn trouble_with_one_thing_lets_no_list_expire() {
                     .expect("taken");
             }
             "wrong type" => {
-                redis::cmd("SET")
-                    .arg("analytics-tyk-system-analytics_3_protobuf")
-                    .arg("x")
-                    .exec(&mut connection)
-                    .expect("taken");
+                redis::cmd("SET").arg(BLOCKED).arg("x").exec(&mut connection).expect("taken");
+            }
+            "forbidden" => {
+                let mut user = redis::cmd("ACL");
+                user.arg(&["SETUSER", "guest", "on", ">secret", "+@all"]);
+                let lists = ["", "_protobuf", "_?", "_[0-24-9]_protobuf"].map(|rest| format!("{KEY}{rest}"));
+                for list in lists.into_iter().chain(["*uptime-analytics".into()]) {
+                    user.arg(format!("~{list}")).arg(format!("~{{{list}}}:pump:*"));
+                }
+                user.arg("~version-check-pump").exec(&mut connection).expect("made");
+                redis::cmd("RPUSH").arg(BLOCKED).arg("hidden").exec(&mut connection).expect("taken");
+                text = text.replace("lease: 2s", "lease: 2s\n    username: guest\n    password: secret");
             }
             _ => text = text.replace("lease: 2s", "lease: 2s\n    seal_interval: 1h"),
         }
@@ -293,14 +304,11 @@ fn trouble_with_one_thing_lets_no_list_expire() {
             push(&redis.url(), batch * 500, (batch + 1) * 500, SMALL);
             thread::sleep(Duration::from_secs(1));
         }
-        if trouble == "wrong type" {
+        if ["wrong type", "forbidden"].contains(&trouble) {
             let (code, reasons) = pump.get("/readyz");
             assert_eq!(code, 503);
-            assert!(reasons.contains("analytics-tyk-system-analytics_3_protobuf"), "{reasons}");
-            redis::cmd("DEL")
-                .arg("analytics-tyk-system-analytics_3_protobuf")
-                .exec(&mut connection)
-                .expect("gone");
+            assert!(reasons.contains(BLOCKED), "{reasons}");
+            redis::cmd("DEL").arg(BLOCKED).exec(&mut connection).expect("gone");
         }
         std::fs::remove_file(&blocked).expect("mended");
         pump.wait_until(Duration::from_secs(60), trouble, |status| {
@@ -310,4 +318,48 @@ fn trouble_with_one_thing_lets_no_list_expire() {
         pump.stop();
         assert_eq!(repeats(&out(&folder), 3_000), 0, "{trouble}");
     }
+}
+
+/// A source whose Redis is away holds no room in the log that another one needs.
+#[test]
+fn an_outage_of_one_redis_stops_no_other_source() {
+    let (mut gone, sound, folder) = (RedisServer::start(), RedisServer::start(), folder());
+    push(&gone.url(), 0, 20_000, SMALL);
+    let second = format!("  second:\n    type: redis_list\n    url: {}\nsinks:", sound.url());
+    // The log has room for one reply at a time.
+    let text = pipeline(&gone).replace("sinks:", &second) + "log: { type: memory, max_size: 8MiB }\n";
+    let text =
+        text.replace("    kinds: [transaction]\n", "    kinds: [transaction]\n    rate_limit: 4000/s\n");
+    let pump = PumpProcess::start(folder.path(), "two", &text, &[]);
+    let delivered = |status: &serde_json::Value| status["lanes"][0]["records"]["delivered"].as_u64();
+    pump.wait_until(Duration::from_secs(20), "the first flows", |status| delivered(status) > Some(1_000));
+    gone.kill();
+    push(&sound.url(), 20_000, 21_000, SMALL);
+    pump.wait_until(Duration::from_secs(60), "the second flows", |status| {
+        status["sources"].as_array().is_some_and(|sources| {
+            sources.iter().any(|source| source["name"] == "second" && source["records"]["read"] == 1_000)
+        })
+    });
+}
+
+/// A failover can lose a segment from its index; a drain knows of it before it says that it is done.
+#[test]
+fn a_drain_takes_what_is_in_no_index_from_among_many_keys() {
+    let (redis, folder) = (RedisServer::start(), folder());
+    let mut connection = redis.connection();
+    for thousand in 0..60 {
+        let mut pipe = redis::pipe();
+        (0..1_000).for_each(|key| {
+            pipe.set(format!("session:{thousand}:{key}"), "x").ignore();
+        });
+        pipe.exec(&mut connection).expect("set");
+    }
+    push(&redis.url(), 0, 1_000, SMALL);
+    for list in redis.keys().into_iter().filter(|key| key.contains("analytics")) {
+        let segment = format!("{{{list}}}:pump:seg:0192d3a0-0000-7000-8000-000000000000");
+        redis::cmd("RENAME").arg(&list).arg(segment).exec(&mut connection).expect("hidden");
+    }
+    drain(folder.path(), &pipeline(&redis));
+    assert_eq!(repeats(&out(&folder), 1_000), 0);
+    assert!(!redis.keys().iter().any(|key| key.contains("analytics")), "nothing is left of the lists");
 }

@@ -39,12 +39,15 @@ pub(super) struct Held {
     acked: u64,
     /// When the lease was last granted, at the latest.
     extended: Instant,
+    /// Redis would not hear of it: not to be asked again before.
+    not_before: Option<Instant>,
 }
 
 impl Held {
     /// Whether Redis must hear of it now: something was settled, or the lease is a third over.
     pub(super) fn is_due(&self, now: Instant, lease: Duration) -> bool {
-        self.settled > self.acked || now.saturating_duration_since(self.extended) >= lease / 3
+        let has_news = self.settled > self.acked || now >= self.extended + lease / 3;
+        has_news && self.not_before.is_none_or(|at| now >= at)
     }
 }
 
@@ -134,15 +137,25 @@ impl Leases {
     /// A segment is ours since `at`, the moment before Redis was asked.
     pub(super) fn granted(&mut self, at: Instant, grant: Grant) {
         let Grant { segment, token, partition, first, end } = grant;
-        let held =
-            Held { segment, token, partition, next: first, end, settled: first, acked: first, extended: at };
+        let held = Held {
+            segment,
+            token,
+            partition,
+            next: first,
+            end,
+            settled: first,
+            acked: first,
+            extended: at,
+            not_before: None,
+        };
         self.held.push_back(held);
     }
 
     /// The segment to read from: the oldest that has something to read and whose lease is fresh.
     pub(super) fn to_read(&self, now: Instant, lease: Duration) -> Option<&Held> {
+        let may_ask = |held: &&Held| held.not_before.is_none_or(|at| now >= at);
         let is_fresh = |held: &&Held| now.saturating_duration_since(held.extended) < lease;
-        self.held.iter().filter(is_fresh).find(|held| held.next < held.end)
+        self.held.iter().filter(may_ask).filter(is_fresh).find(|held| held.next < held.end)
     }
 
     /// Records up to `next` were read. Nothing more than that is there if `is_end`, whatever the
@@ -169,12 +182,14 @@ impl Leases {
 
     /// When the next lease is a third over.
     pub(super) fn extend_at(&self, lease: Duration) -> Option<Instant> {
-        self.held.iter().map(|held| held.extended + lease / 3).min()
+        let at = |held: &Held| (held.extended + lease / 3).max(held.not_before.unwrap_or(held.extended));
+        self.held.iter().map(at).min()
     }
 
     /// Redis was asked at `at` to settle up to `offset`, and has answered.
     pub(super) fn acked(&mut self, at: Instant, segment: &str, offset: u64, answer: Acked) -> Option<Fate> {
         let held = self.find(segment)?;
+        held.not_before = None;
         let is_all = offset == held.end;
         match answer {
             Acked::Left(left) if left > 0 => {
@@ -189,6 +204,13 @@ impl Leases {
                 self.remove(segment);
                 Some(Fate::Emptied)
             }
+        }
+    }
+
+    /// Redis would not have it asked about this segment, though it answers otherwise.
+    pub(super) fn failed(&mut self, segment: &str, again_at: Instant) {
+        if let Some(held) = self.find(segment) {
+            held.not_before = Some(again_at);
         }
     }
 

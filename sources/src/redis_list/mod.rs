@@ -11,7 +11,7 @@
 //! under which everything is settled.
 //!
 //! `keys` names things, `server` talks to Redis (each change is a Lua script), `lease` is the state of
-//! what is held, `run` is the loop, `watch` tells the operator what is wrong.
+//! what is held, `run` is the loop with `poll` and `settle`, `watch` tells the operator what is wrong.
 
 mod chunks;
 mod config;
@@ -19,10 +19,13 @@ mod keys;
 mod lease;
 #[cfg(test)]
 mod model;
+mod poll;
 #[cfg(test)]
 mod proof;
 mod run;
 mod server;
+mod settle;
+mod troubles;
 mod watch;
 
 use std::time::Duration;

@@ -64,7 +64,6 @@ impl Redis {
             length: self.list.len() as u64,
             ttl: self.expires.map(|at| at - self.now),
             due_segment: self.due().cloned(),
-            is_wrong: false,
         }
     }
 

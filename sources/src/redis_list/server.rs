@@ -19,6 +19,9 @@ const MAX_RECORDS: u64 = 10_000;
 /// take both sides longer, by what they move through their caches.
 const WANTED_REPLY: u64 = 2 << 20;
 
+/// Keys that one step of a search through all keys visits: a fraction of a millisecond of the server's time.
+const SCANNED: usize = 1_000;
+
 /// A connection that is made anew when it breaks.
 pub(super) struct Server {
     connection: Connection,
@@ -62,7 +65,7 @@ pub(super) struct Looks {
 impl Looks {
     pub(super) fn new<'k>(lists: impl IntoIterator<Item = &'k ListKeys>) -> Self {
         let mut looks = Self { lists: 0, states: pipe(), segments: pipe() };
-        // One key that is no list must not hide the others.
+        // One key that is no list must not hide the others: each answer is judged by itself.
         looks.states.ignore_errors();
         looks.segments.ignore_errors();
         looks.states.cmd("TIME");
@@ -85,8 +88,6 @@ pub(super) struct ListState {
     pub(super) ttl: Option<Duration>,
     /// A segment of it whose lease has passed.
     pub(super) due_segment: Option<Arc<str>>,
-    /// Something else than a list has its name, or something else than an index that of its index.
-    pub(super) is_wrong: bool,
 }
 
 /// Records as they came in one reply.
@@ -158,38 +159,34 @@ impl Server {
         cmd("PING").query_async(&mut self.connection.get().await?).await
     }
 
-    /// Looks at all lists in one round trip.
-    pub(super) async fn look(&self, looks: &Looks) -> Result<Vec<ListState>, RedisError> {
+    /// Looks at all lists in one round trip. Each has its own answer: one that is forbidden or no list
+    /// must not hide the others.
+    pub(super) async fn look(&self, looks: &Looks) -> Result<Vec<RedisResult<ListState>>, RedisError> {
         let mut answers = self.ask_each(&looks.states).await?.into_iter();
         let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
         let (seconds, micros): (u64, u64) = redis::from_redis_value(next()?)?;
         let now = seconds * 1_000 + micros / 1_000;
-        (0..looks.lists)
-            .map(|_| {
-                let (length, ttl, oldest) = (next(), next(), next());
-                let is_wrong = [&length, &oldest].into_iter().any(is_wrong_type);
-                if is_wrong {
-                    return Ok(ListState { length: 0, ttl: None, due_segment: None, is_wrong });
-                }
-                let ttl: i64 = redis::from_redis_value(ttl?)?;
-                let oldest: Vec<(String, f64)> = redis::from_redis_value(oldest?)?;
-                let due = oldest.into_iter().find(|(_, deadline)| *deadline <= now as f64);
-                Ok(ListState {
-                    length: redis::from_redis_value(length?)?,
-                    ttl: u64::try_from(ttl).ok().map(Duration::from_millis),
-                    due_segment: due.map(|(segment, _)| segment.into()),
-                    is_wrong,
-                })
+        let states = (0..looks.lists).map(|_| {
+            // All three are taken, whatever the first of them says.
+            let (length, ttl, oldest) = (next(), next(), next());
+            let ttl: i64 = redis::from_redis_value(ttl?)?;
+            let oldest: Vec<(String, f64)> = redis::from_redis_value(oldest?)?;
+            let due = oldest.into_iter().find(|(_, deadline)| *deadline <= now as f64);
+            Ok(ListState {
+                length: redis::from_redis_value(length?)?,
+                ttl: u64::try_from(ttl).ok().map(Duration::from_millis),
+                due_segment: due.map(|(segment, _)| segment.into()),
             })
-            .collect()
+        });
+        states.map(of_one_list).collect()
     }
 
     /// The segments of all lists that are in an index, in one round trip.
     pub(super) async fn segments(&self, looks: &Looks) -> Result<Vec<String>, RedisError> {
         let mut segments = Vec::new();
         for answer in self.ask_each(&looks.segments).await? {
-            if !is_wrong_type(&answer) {
-                segments.extend(redis::from_redis_value::<Vec<String>>(answer?)?);
+            if let Ok(names) = of_one_list(answer)? {
+                segments.extend(redis::from_redis_value::<Vec<String>>(names)?);
             }
         }
         Ok(segments)
@@ -206,8 +203,8 @@ impl Server {
                 ask.cmd("LLEN").arg(list);
             }
             for answer in self.ask_each(&ask).await? {
-                if !is_wrong_type(&answer) {
-                    total += redis::from_redis_value::<u64>(answer?)?;
+                if let Ok(length) = of_one_list(answer)? {
+                    total += redis::from_redis_value::<u64>(length)?;
                 }
             }
         }
@@ -263,9 +260,11 @@ impl Server {
         Ok(Some(Reply { first, sizes, records: joined(&parts) }))
     }
 
-    /// Removes what is settled and extends leases, many segments in one round trip.
-    pub(super) async fn ack(&self, acks: &[Ack<'_>]) -> Result<Vec<Acked>, RedisError> {
+    /// Removes what is settled and extends leases, many segments in one round trip, each with its own
+    /// answer.
+    pub(super) async fn ack(&self, acks: &[Ack<'_>]) -> Result<Vec<RedisResult<Acked>>, RedisError> {
         let mut ask = pipe();
+        ask.ignore_errors();
         for Ack { keys, segment, token, offset, lease } in acks {
             let mut call = Cmd::new();
             call.arg("EVALSHA").arg(self.scripts.ack.get_hash()).arg(4);
@@ -273,46 +272,45 @@ impl Server {
             call.arg(*token).arg(*offset).arg(lease.as_millis() as u64);
             ask.add_command(call);
         }
-        let answers = match self.ask(&ask).await {
-            Err(error) if error.code() == Some("NOSCRIPT") => {
-                self.scripts.ack.prepare_invoke().load_async(&mut self.connection.get().await?).await?;
-                self.ask(&ask).await?
-            }
-            answers => answers?,
+        let mut answers = self.ask_each(&ask).await?;
+        let is_unknown = |answer: &RedisResult<Value>| {
+            answer.as_ref().is_err_and(|error| error.code() == Some("NOSCRIPT"))
         };
-        answers
-            .into_iter()
-            .map(|answer| {
-                let left: i64 = redis::from_redis_value(answer)?;
-                Ok(u64::try_from(left).map_or(Acked::Stale, Acked::Left))
-            })
-            .collect()
+        if answers.iter().any(is_unknown) {
+            self.scripts.ack.prepare_invoke().load_async(&mut self.connection.get().await?).await?;
+            // What was done already is done again without harm.
+            answers = self.ask_each(&ask).await?;
+        }
+        let acked = answers.into_iter().map(|answer| {
+            let left: i64 = redis::from_redis_value(answer?)?;
+            Ok(u64::try_from(left).map_or(Acked::Stale, Acked::Left))
+        });
+        acked.map(of_one_list).collect()
     }
 
-    /// Registers segments that lie in Redis but in no index, as a failover can leave them; anybody may
-    /// take them over then. Returns how many there were.
-    pub(super) async fn register_lost(&self, lists: &[ListKeys]) -> Result<usize, RedisError> {
+    /// Looks through a part of all keys for segments that are in no index, as a failover can leave them,
+    /// and registers them; anybody may take them over then. Returns where the next part begins (0: there is
+    /// none) and how many were found.
+    pub(super) async fn register_lost(
+        &self,
+        lists: &[ListKeys],
+        cursor: u64,
+    ) -> Result<(u64, usize), RedisError> {
         let mut connection = self.connection.get().await?;
-        let (mut cursor, mut found) = (0u64, 0);
-        loop {
-            let mut scan = cmd("SCAN");
-            scan.arg(cursor).arg("MATCH").arg("*:pump:seg:*").arg("COUNT").arg(1_000).arg("TYPE").arg("list");
-            let (next, names): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
-            for name in names {
-                let Some(keys) = lists.iter().find(|keys| name.starts_with(&*keys.segments)) else {
-                    continue;
-                };
-                // Nothing changes for a segment that is registered.
-                let mut add = cmd("ZADD");
-                let added: usize =
-                    add.arg(&*keys.idx).arg("NX").arg(0).arg(&name).query_async(&mut connection).await?;
+        let mut scan = cmd("SCAN");
+        scan.arg(cursor).arg("MATCH").arg("*:pump:seg:*").arg("COUNT").arg(SCANNED).arg("TYPE").arg("list");
+        let (next, names): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+        let mut found = 0;
+        for name in names {
+            let Some(keys) = lists.iter().find(|keys| name.starts_with(&*keys.segments)) else { continue };
+            // Nothing changes for a segment that is registered.
+            let mut add = cmd("ZADD");
+            let add = add.arg(&*keys.idx).arg("NX").arg(0).arg(&name);
+            if let Ok(added) = of_one_list(add.query_async::<usize>(&mut connection).await)? {
                 found += added;
             }
-            cursor = next;
-            if cursor == 0 {
-                return Ok(found);
-            }
         }
+        Ok((next, found))
     }
 
     /// Memory and eviction, from INFO: CONFIG is often forbidden.
@@ -340,10 +338,6 @@ impl Server {
     async fn ask_each(&self, pipeline: &Pipeline) -> Result<Vec<RedisResult<Value>>, RedisError> {
         pipeline.query_async(&mut self.connection.get().await?).await
     }
-
-    async fn ask(&self, pipeline: &Pipeline) -> Result<Vec<Value>, RedisError> {
-        pipeline.query_async(&mut self.connection.get().await?).await
-    }
 }
 
 /// The parts one after the other, in pages of their own: they wait in the log for as long as the slowest
@@ -359,6 +353,13 @@ fn joined(parts: &[Bytes]) -> Bytes {
     Bytes::from_owner(pages)
 }
 
-fn is_wrong_type(answer: &RedisResult<Value>) -> bool {
-    answer.as_ref().is_err_and(|error| error.code() == Some("WRONGTYPE"))
+/// Sets apart what is wrong with one list, such as a missing permission or a key of another type, from
+/// what is wrong with the server or the way to it, which concerns all.
+pub(super) fn of_one_list<T>(answer: RedisResult<T>) -> RedisResult<RedisResult<T>> {
+    const OF_THE_SERVER: &[&str] =
+        &["BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "OOM", "READONLY"];
+    match answer {
+        Err(error) if error.code().is_none_or(|code| OF_THE_SERVER.contains(&code)) => Err(error),
+        answer => Ok(answer),
+    }
 }

@@ -90,7 +90,7 @@ impl Bench {
         lease: Duration,
     ) -> redis::RedisResult<Acked> {
         let ack = Ack { keys: &self.keys, segment, token, offset, lease };
-        Ok(self.server.ack(&[ack]).await?[0])
+        self.server.ack(&[ack]).await?.swap_remove(0)
     }
 }
 

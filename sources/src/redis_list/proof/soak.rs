@@ -172,6 +172,7 @@ impl Soak {
     async fn grant(&self, keys: &ListKeys) -> Option<(Arc<str>, String, u64)> {
         let token = token();
         let state = self.server.look(&Looks::new([keys])).await.expect("redis answers").remove(0);
+        let state = state.expect("it is a list");
         if let Some(segment) = state.due_segment {
             let stolen = self.server.steal(keys, &segment, &token, LEASE).await.expect("redis answers");
             return stolen.map(|offsets| (segment, token, offsets.start));
@@ -216,7 +217,7 @@ impl Soak {
                 // The one before may come late, too.
                 acks.extend([ack(settled), ack(offset)]);
             }
-            match self.server.ack(&acks).await.expect("redis answers")[0] {
+            match self.server.ack(&acks).await.expect("redis answers").swap_remove(0).expect("no error") {
                 Acked::Left(0) => return,
                 Acked::Left(_) => offset = settled,
                 Acked::Stale => {

@@ -1,0 +1,254 @@
+//! Looking at the lists, several times a second: what each wants, and what the operator must be told.
+//!
+//! Each list is judged by itself. What is wrong with one of them, such as a missing permission, is told
+//! and tried again; only what is wrong with the server, or the way to it, ends the round.
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pump_core::plugin::Mode;
+use pump_core::record::Partition;
+use redis::RedisError;
+use tokio::time::Instant;
+use tracing::{debug, info, warn};
+
+use super::keys::ListKeys;
+use super::lease::{Grant, Wish};
+use super::run::{Running, Trouble, Unsure};
+use super::server::{Ack, Acked, ListState, of_one_list};
+
+/// How often lists are looked at, however seldom they are sealed: their TTL must not be missed.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
+/// How often at most, however often they are to be sealed.
+const MIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// How often the backlog and the server's memory are looked at.
+const SURVEY_INTERVAL: Duration = Duration::from_secs(1);
+/// How often segments are looked for that are in no index.
+const BEGIN_INTERVAL: Duration = Duration::from_secs(3_600);
+/// Steps of that search between two looks at the lists, which must not wait for its end: with ten
+/// million keys it takes minutes.
+const SEARCH_STEPS: usize = 10;
+
+impl Running {
+    /// Looks at all lists and does what each wants.
+    pub(super) async fn poll(&mut self) -> Result<(), Trouble> {
+        let now = Instant::now();
+        self.poll_at = now + self.config.seal_interval.get().clamp(MIN_POLL_INTERVAL, POLL_INTERVAL);
+        if now >= self.begin_at {
+            self.begin().await?;
+            self.begin_at = now + BEGIN_INTERVAL;
+            self.search = Some(0);
+        }
+        self.look().await?;
+        if Instant::now() >= self.survey_at {
+            self.survey().await?;
+            self.survey_at = Instant::now() + SURVEY_INTERVAL;
+        }
+        self.search().await?;
+        // What is to be drained is known once no segment is hidden any more.
+        if self.port.mode() == Mode::Drain && self.search.is_none() {
+            self.look_at_drain().await?;
+        }
+        self.tell();
+        Ok(())
+    }
+
+    async fn look(&mut self) -> Result<(), RedisError> {
+        self.resolve_unsure().await?;
+        let states = self.server.look(&self.looks).await?;
+        for (list, state) in states.into_iter().enumerate() {
+            let answer = match state {
+                Ok(state) => of_one_list(self.look_at(list, &state).await)?,
+                Err(error) => Err(error),
+            };
+            if let Err(error) = answer {
+                let keys = &self.lists[list].0;
+                self.trouble_with(keys.list.clone(), &error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn look_at(&mut self, list: usize, state: &ListState) -> Result<(), RedisError> {
+        let now = Instant::now();
+        let keys = self.lists[list].0.clone();
+        let expired = self.watch.list(now, &keys, state, &self.port);
+        if expired > 0 {
+            self.port.account().expired(expired);
+        }
+        let is_first_of_drain = self.port.mode() == Mode::Drain && self.to_drain.is_none();
+        // In a drain, what comes after its begin is for somebody else.
+        let may_seal = self.may_seal && self.port.mode() == Mode::Follow;
+        let wish = if is_first_of_drain && state.length > 0 {
+            Wish::Shelter
+        } else {
+            self.lists[list].1.wish(now, state, self.config.seal_interval.get(), may_seal)
+        };
+        self.fulfil(list, &keys, state.length, wish).await
+    }
+
+    async fn fulfil(
+        &mut self,
+        list: usize,
+        keys: &ListKeys,
+        length: u64,
+        wish: Wish,
+    ) -> Result<(), RedisError> {
+        let (now, token) = (Instant::now(), new_token());
+        let lease = self.config.lease.get();
+        match wish {
+            Wish::Nothing => {}
+            // A drain takes over what may hide a segment of its own, and nothing once it has them all.
+            Wish::Steal(_) if self.has_drained() => {}
+            // First it must be known what became of the seal before.
+            Wish::Seal | Wish::Shelter if self.unsure.iter().any(|unsure| unsure.list == list) => {}
+            Wish::Steal(segment) => {
+                if let Some(offsets) = self.server.steal(keys, &segment, &token, lease).await? {
+                    self.granted(list, now, segment, token, offsets);
+                }
+            }
+            Wish::Seal => {
+                let segment = keys.new_segment();
+                let sealed = self.server.seal(keys, &segment, &token, lease).await;
+                // Whatever the answer, what was there cannot be told any more from what expired.
+                if !matches!(sealed, Ok(None)) {
+                    self.watch.sealed(keys);
+                }
+                match sealed {
+                    Ok(None) => {}
+                    Ok(Some(length)) => {
+                        self.lists[list].1.sealed(now);
+                        self.granted(list, now, segment, token, 0..length);
+                    }
+                    Err(error) => {
+                        self.unsure.push(Unsure { list, segment, token });
+                        return Err(error);
+                    }
+                }
+            }
+            Wish::Shelter => {
+                self.watch.sealed(keys);
+                self.server.seal(keys, &keys.new_segment(), &token, Duration::ZERO).await?;
+                debug!(list = &*keys.list, records = length, "a list was taken out of the TTL's reach");
+            }
+        }
+        Ok(())
+    }
+
+    fn granted(
+        &mut self,
+        list: usize,
+        at: Instant,
+        segment: Arc<str>,
+        token: Arc<str>,
+        offsets: std::ops::Range<u64>,
+    ) {
+        let partition = Partition::new(&*segment);
+        let grant = Grant { segment, token, partition, first: offsets.start, end: offsets.end };
+        self.lists[list].1.granted(at, grant);
+    }
+
+    /// Asks whether seals happened whose answers were lost: the token tells.
+    async fn resolve_unsure(&mut self) -> Result<(), RedisError> {
+        if self.unsure.is_empty() {
+            return Ok(());
+        }
+        let (now, lease) = (Instant::now(), self.config.lease.get());
+        let asks = self.unsure.iter().map(|Unsure { list, segment, token }| Ack {
+            keys: &self.lists[*list].0,
+            segment,
+            token,
+            offset: 0,
+            lease,
+        });
+        let answers = self.server.ack(&asks.collect::<Vec<_>>()).await?;
+        for (unsure, answer) in std::mem::take(&mut self.unsure).into_iter().zip(answers) {
+            match answer {
+                Ok(Acked::Left(left)) if left > 0 => {
+                    self.granted(unsure.list, now, unsure.segment, unsure.token, 0..left);
+                }
+                Ok(_) => {}
+                Err(error) => {
+                    let list = self.lists[unsure.list].0.list.clone();
+                    self.trouble_with(list, &error);
+                    self.unsure.push(unsure);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// At the start and from time to time: what the server is like.
+    async fn begin(&mut self) -> Result<(), Trouble> {
+        let memory = self.server.memory().await?;
+        let has_seen_tyk_pump = self.server.has_seen_tyk_pump().await?;
+        let source = self.port.name();
+        self.watch.settings(&memory, has_seen_tyk_pump, &self.config, source).map_err(Trouble::Fatal)
+    }
+
+    /// Goes on looking for segments that are in no index.
+    async fn search(&mut self) -> Result<(), RedisError> {
+        let Some(mut cursor) = self.search else { return Ok(()) };
+        let keys: Vec<_> = self.lists.iter().map(|(keys, _)| keys.clone()).collect();
+        for _ in 0..SEARCH_STEPS {
+            let (next, found) = self.server.register_lost(&keys, cursor).await?;
+            if found > 0 {
+                warn!(
+                    source = &**self.port.name(),
+                    segments = found,
+                    "segments that were in no index were registered again"
+                );
+            }
+            cursor = next;
+            self.search = Some(next).filter(|next| *next > 0);
+            if self.search.is_none() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    async fn survey(&mut self) -> Result<(), RedisError> {
+        let memory = self.server.memory().await?;
+        self.may_seal = self.watch.memory(&memory, &self.config, self.port.name());
+        let mut all = self.server.segments(&self.looks).await?;
+        all.extend(self.lists.iter().map(|(keys, _)| keys.list.to_string()));
+        self.port.account().backlog(self.server.backlog(&all).await?);
+        Ok(())
+    }
+
+    async fn look_at_drain(&mut self) -> Result<(), RedisError> {
+        let there: HashSet<_> = self.server.segments(&self.looks).await?.into_iter().collect();
+        match &mut self.to_drain {
+            Some(left) => left.retain(|segment| there.contains(segment)),
+            None => self.to_drain = Some(there),
+        }
+        Ok(())
+    }
+
+    /// Whether all that there was at the start is gone, and so is what was taken over besides.
+    pub(super) fn is_drained(&self) -> bool {
+        self.has_drained() && self.lists.iter().all(|(_, leases)| leases.held().next().is_none())
+    }
+
+    fn has_drained(&self) -> bool {
+        self.to_drain.as_ref().is_some_and(HashSet::is_empty)
+    }
+
+    /// Tells the operator what is wrong with single lists.
+    fn tell(&mut self) {
+        let Some(trouble) = self.troubles.news(Instant::now()) else { return };
+        let source = &**self.port.name();
+        match &trouble {
+            Some(reason) => warn!(source, reason, "trouble with a list"),
+            None => info!(source, "all lists can be read"),
+        }
+        self.port.account().trouble(trouble.as_deref());
+    }
+}
+
+/// 128 random bits: a counter could be given out twice after a failover.
+fn new_token() -> Arc<str> {
+    format!("{:032x}", rand::random::<u128>()).into()
+}
