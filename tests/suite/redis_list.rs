@@ -95,7 +95,8 @@ fn kills_at_random_moments_lose_nothing_and_repeat_no_more_than_the_log_held() {
         std::env::var("PUMP_TEST_KILL_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number"));
     for round in 0..rounds {
         let (redis, folder) = (RedisServer::start(), folder());
-        let purger = Purger::start(&redis.url(), Duration::from_secs(1));
+        // Each second; what waits for as long as that while nobody runs is lost by the gateway's will.
+        let purger = Purger::start(&redis.url(), Duration::from_secs(3));
         let mut pump = PumpProcess::start(folder.path(), "killed", &pipeline(&redis), &[]);
         pump.wait_until(Duration::from_secs(10), "started", |status| status["lanes"].is_array());
         let url = redis.url();
@@ -110,6 +111,7 @@ fn kills_at_random_moments_lose_nothing_and_repeat_no_more_than_the_log_held() {
             kills += 1;
             // Started again at once, as anything that keeps processes alive would: within the TTL.
             pump = PumpProcess::start(folder.path(), "killed", &pipeline(&redis), &[]);
+            pump.wait_until(Duration::from_secs(10), "started", |status| status["lanes"].is_array());
             assert!(begin.elapsed() < Duration::from_secs(120), "pushing takes too long");
         }
         pushing.join().expect("pushed");

@@ -57,10 +57,13 @@ async fn every_record_arrives_once_and_is_settled() {
 async fn one_delivery_at_a_time_keeps_the_order_of_the_log() {
     let sink = ScriptedSink::new({
         let mut attempt = 0;
-        move |_| {
+        move |bodies| {
             attempt += 1;
             if attempt % 3 == 0 {
                 Reaction::Fail(SinkError::retry("not now", "later"))
+            } else if bodies.len() > 4 {
+                // Its halves wait together, and one of them fails again.
+                Reaction::Fail(SinkError::too_large("more than four"))
             } else {
                 Reaction::Take
             }

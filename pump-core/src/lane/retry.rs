@@ -14,6 +14,11 @@ pub(crate) const STUCK_AFTER: Duration = Duration::from_secs(600);
 /// How long a batch may fail while others get through before it is halved.
 pub(crate) const HALVE_AFTER: Duration = Duration::from_secs(60);
 
+/// The shortest ceiling of a wait, whatever the file says: a lane must not spin.
+const MIN_WAIT: Duration = Duration::from_millis(10);
+/// The longest wait that a destination can ask for.
+const MAX_WAIT: Duration = Duration::from_secs(24 * 3_600);
+
 /// The `retry` section of a sink.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetrySettings {
@@ -83,13 +88,16 @@ impl RetrySettings {
             history.halved = Some(now);
             return Verdict::Halve;
         }
-        Verdict::Again { at: now + wait.unwrap_or_default().max(self.backoff(history.failures, jitter)) }
+        Verdict::Again {
+            at: now + wait.unwrap_or_default().min(MAX_WAIT).max(self.backoff(history.failures, jitter)),
+        }
     }
 
     /// Full jitter: anywhere between nothing and the exponential ceiling.
     pub(crate) fn backoff(&self, failures: u32, jitter: f64) -> Duration {
         let doublings = failures.saturating_sub(1).min(30);
-        let ceiling = self.initial.saturating_mul(1 << doublings).min(self.max.max(self.initial));
+        let ceiling =
+            self.initial.saturating_mul(1 << doublings).min(self.max.max(self.initial)).max(MIN_WAIT);
         ceiling.mul_f64(jitter.clamp(0.0, 1.0))
     }
 }

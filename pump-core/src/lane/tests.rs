@@ -286,6 +286,16 @@ proptest! {
     }
 }
 
+#[test]
+fn no_setting_and_no_destination_makes_a_lane_spin_or_wait_for_ever() {
+    let settings = RetrySettings { initial: Duration::ZERO, max: Duration::ZERO, max_age: None };
+    assert_eq!(settings.backoff(1, 1.0), Duration::from_millis(10));
+    let now = Instant::now();
+    let failure = Failure { now, records: 1, wait: Some(Duration::MAX), last_delivered: None, jitter: 0.5 };
+    let verdict = settings.judge(&mut History::default(), failure);
+    assert_eq!(verdict, Verdict::Again { at: now + Duration::from_secs(24 * 3_600) });
+}
+
 fn pending(keeps_slot: bool, not_before: Instant) -> Pending {
     let part = Part { placed: placed(0, 1), encoded: None, runs: std::iter::once(0..1).collect() };
     let batch = Batch {

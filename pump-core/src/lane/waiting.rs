@@ -34,7 +34,7 @@ impl Pending {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     max_in_flight: usize,
-    /// In the order in which they failed.
+    /// In the order in which they failed; in the log's where only one delivery at a time is allowed.
     batches: Vec<Pending>,
 }
 
@@ -44,7 +44,10 @@ impl Waiting {
     }
 
     pub(crate) fn push(&mut self, pending: Pending) {
-        self.batches.push(pending);
+        let keeps_order = self.max_in_flight == 1;
+        let is_before = |other: &Pending| keeps_order && pending.batch.first() < other.batch.first();
+        let index = self.batches.iter().position(is_before).unwrap_or(self.batches.len());
+        self.batches.insert(index, pending);
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -63,17 +66,21 @@ impl Waiting {
 
     /// The next batch that may start now.
     pub(crate) fn pop(&mut self, now: Instant, in_flight: usize) -> Option<Pending> {
-        let index = self
-            .batches
-            .iter()
-            .position(|pending| self.may_start(pending, in_flight) && pending.not_before <= now)?;
+        let is_due = |pending: &Pending| self.may_start(pending, in_flight) && pending.not_before <= now;
+        let index = self.startable().iter().position(is_due)?;
         Some(self.batches.remove(index))
     }
 
     /// When the next one may start, if a slot allows it at all.
     pub(crate) fn next_at(&self, in_flight: usize) -> Option<Instant> {
-        let may_start = self.batches.iter().filter(|pending| self.may_start(pending, in_flight));
+        let may_start = self.startable().iter().filter(|pending| self.may_start(pending, in_flight));
         may_start.map(|pending| pending.not_before).min()
+    }
+
+    /// Those of which one may be next, as far as order goes.
+    fn startable(&self) -> &[Pending] {
+        let count = if self.max_in_flight == 1 { self.batches.len().min(1) } else { self.batches.len() };
+        &self.batches[..count]
     }
 
     fn may_start(&self, pending: &Pending, in_flight: usize) -> bool {

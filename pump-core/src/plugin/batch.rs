@@ -104,6 +104,12 @@ impl Batch {
         Slices { batch: self, next: 0, before: 0 }
     }
 
+    /// The place of its first record in the log.
+    pub(crate) fn first(&self) -> u64 {
+        let first = |part: &Part| part.placed.first + part.runs.first().map_or(0, |run| u64::from(run.start));
+        self.parts.first().map_or(0, first)
+    }
+
     /// Every record with its place in the log, in order.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&Part, u32)> {
         self.parts.iter().flat_map(|part| part.indices().map(move |index| (part, index)))
