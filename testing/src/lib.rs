@@ -2,8 +2,10 @@
 //!
 //! A server that is not installed fails the test and says what to do: nothing is skipped.
 
+mod lossy_proxy;
 mod redis_server;
 
+pub use lossy_proxy::LossyProxy;
 pub use redis_server::{RedisOptions, RedisServer};
 
 use std::net::{SocketAddr, TcpListener};

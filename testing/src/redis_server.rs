@@ -56,6 +56,11 @@ impl RedisServer {
         panic!("redis-server does not start: run it by hand to see why");
     }
 
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     /// Its address as a pipeline file has it.
     pub fn url(&self) -> String {
         url(self.address, &self.options)

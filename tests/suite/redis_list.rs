@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pump_testing::RedisServer;
+use pump_testing::{LossyProxy, RedisServer};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -364,4 +364,37 @@ fn a_drain_takes_what_is_in_no_index_from_among_many_keys() {
     drain(folder.path(), &pipeline(&redis));
     assert_eq!(repeats(&out(&folder), 1_000), 0);
     assert!(!redis.keys().iter().any(|key| key.contains("analytics")), "nothing is left of the lists");
+}
+
+/// What a script did stands although its answer was lost: the pump finds out, and does nothing twice.
+#[test]
+fn lost_answers_lose_nothing_and_repeat_nothing() {
+    let scripts = [
+        ("seal", include_str!("../../sources/src/redis_list/scripts/seal.lua")),
+        ("read", include_str!("../../sources/src/redis_list/scripts/read.lua")),
+        ("ack", include_str!("../../sources/src/redis_list/scripts/ack.lua")),
+    ];
+    for (name, text) in scripts {
+        const ROUNDS: u64 = 4;
+        let (redis, folder) = (RedisServer::start(), folder());
+        let proxy = LossyProxy::start(redis.address());
+        let through = pipeline(&redis).replace(&redis.address().to_string(), &proxy.address().to_string());
+        let mut pump = PumpProcess::start(folder.path(), "only", &through, &[]);
+        pump.wait_until(Duration::from_secs(10), "started", |status| status["lanes"].is_array());
+        let hash = redis::Script::new(text).get_hash().to_owned();
+        for round in 0..ROUNDS {
+            proxy.lose_answer_to(hash.as_bytes());
+            push(&redis.url(), round * 1_000, (round + 1) * 1_000, SMALL);
+            pump.wait_until(Duration::from_secs(30), name, |status| {
+                status["lanes"][0]["records"]["delivered"] == (round + 1) * 1_000
+            });
+        }
+        pump.wait_until(Duration::from_secs(30), "settled", |status| {
+            proxy.lost() == ROUNDS && status["sources"][0]["records"]["backlog"] == 0
+        });
+        assert_balanced(&pump.status());
+        pump.stop();
+        assert_eq!(repeats(&out(&folder), ROUNDS * 1_000), 0, "{name}");
+        assert_eq!(redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
+    }
 }
