@@ -3,7 +3,7 @@
 set -euo pipefail
 
 # Command and the Debian package that brings it.
-needed=(redis-server:redis-server redis-cli:redis-tools promtool:prometheus)
+needed=(redis-server:redis-server redis-cli:redis-tools promtool:prometheus valkey-server:valkey-server)
 
 missing=()
 for entry in "${needed[@]}"; do
@@ -22,5 +22,13 @@ fi
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 "${as_root[@]}" apt-get update -qq
+# Debian 12 has Valkey in its backports only.
+if [[ " ${missing[*]} " == *" valkey-server "* ]] && ! apt-cache show valkey-server >/dev/null 2>&1; then
+    # shellcheck source=/dev/null
+    release=$(. /etc/os-release && echo "$VERSION_CODENAME")
+    echo "deb $(apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -n 1) $release-backports main" |
+        "${as_root[@]}" tee /etc/apt/sources.list.d/pump-tests-backports.list >/dev/null
+    "${as_root[@]}" apt-get update -qq
+fi
 # Their services stay off: the tests start servers of their own, on free ports.
 "${as_root[@]}" env RUNLEVEL=1 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

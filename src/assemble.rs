@@ -162,8 +162,9 @@ fn plan_source(
 /// A source would read the letters as records, and each would become a letter again.
 fn refuse_letters_in_a_buffer(pipeline: &Pipeline, source: &SourcePlanned) -> Option<ConfigError> {
     let DeadLetterConfig::RedisList(list) = &pipeline.dead_letters else { return None };
-    let letters = Buffer { server: list.url.server(), name: list.key.clone() };
-    source.planned.buffers.contains(&letters).then(|| {
+    let letters = |server| Buffer { server, name: list.key.clone() };
+    let is_read = |server| source.planned.buffers.contains(&letters(server));
+    list.redis().places().into_iter().any(is_read).then(|| {
         let message = format!("dead letters cannot be kept in a list that the source {} reads", source.name);
         ConfigError::new(message)
             .on("dead_letters.key")
@@ -296,8 +297,8 @@ pub(crate) fn dead_letters(
         #[cfg(feature = "redis")]
         DeadLetterConfig::RedisList(list) => {
             let max_size = max_size.unwrap_or(list.max_size.bytes());
-            let store =
-                pump_sources::dead_letter_list::RedisListStore::new(list.url.expose(), &list.key, max_size)?;
+            let store = pump_sources::dead_letter_list::RedisListStore::new(list, max_size);
+            let store = store.context("dead_letters")?;
             Ok(Arc::new(store))
         }
         #[cfg(not(feature = "redis"))]

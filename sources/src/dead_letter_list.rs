@@ -14,14 +14,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use pump_core::config::DeadLetterRedisList;
 use pump_core::dead_letter::{
     DeadLetter, DeadLetterArchive, DeadLetterStore, Fullness, Portion, StoreError, Walk,
 };
 use pump_core::record::Timestamp;
-use redis::{Client, RedisError, RedisResult, Script};
+use redis::{RedisError, RedisResult, Script};
 use uuid::Uuid;
 
 use crate::connection::Connection;
+use crate::redis_target::Target;
 
 /// How many bytes of letters are read at once.
 const PORTION: u64 = 8 << 20;
@@ -76,15 +78,16 @@ struct List {
 }
 
 impl RedisListStore {
-    /// A store in this list, of at most so many bytes. Contacts nobody.
-    pub fn new(url: &str, key: &str, max_size: u64) -> Result<Self, RedisError> {
+    /// A store in a list, of at most so many bytes. Contacts nobody.
+    pub fn new(config: &DeadLetterRedisList, max_size: u64) -> Result<Self, RedisError> {
+        let key = &config.key;
         Ok(Self(Arc::new(List {
-            key: key.to_owned(),
+            key: key.clone(),
             // A key that has a hash tag keeps it; one without becomes its own, so that both keys lie
             // in one slot of a cluster.
             bytes_key: if key.contains('{') { format!("{key}:bytes") } else { format!("{{{key}}}:bytes") },
             max_size,
-            connection: Connection::new(Client::open(url)?),
+            connection: Connection::new(Target::new(&config.redis())?),
         })))
     }
 }
@@ -232,7 +235,9 @@ mod tests {
     }
 
     async fn store_of(redis: &RedisServer, count: usize, size: usize) -> RedisListStore {
-        let store = RedisListStore::new(&redis.url(), KEY, 1 << 30).expect("an address");
+        let config = serde_json::json!({ "url": redis.url(), "key": KEY });
+        let config = serde_json::from_value(config).expect("its keys");
+        let store = RedisListStore::new(&config, 1 << 30).expect("an address");
         let letters: Vec<_> = (0..count).map(|number| letter(number, size)).collect();
         store.append(&letters).await.expect("kept");
         store

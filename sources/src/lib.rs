@@ -8,3 +8,7 @@ pub mod dead_letter_list;
 pub mod demo;
 #[cfg(feature = "redis_list")]
 pub mod redis_list;
+#[cfg(feature = "redis_list")]
+mod redis_target;
+#[cfg(feature = "redis_list")]
+mod redis_tls;

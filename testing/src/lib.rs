@@ -2,11 +2,17 @@
 //!
 //! A server that is not installed fails the test and says what to do: nothing is skipped.
 
+mod certificates;
 mod lossy_proxy;
+mod redis_cluster;
+mod redis_sentinels;
 mod redis_server;
 
+pub use certificates::Certificates;
 pub use lossy_proxy::LossyProxy;
-pub use redis_server::{RedisOptions, RedisServer};
+pub use redis_cluster::RedisCluster;
+pub use redis_sentinels::RedisSentinels;
+pub use redis_server::{Program, RedisOptions, RedisServer};
 
 use std::net::{SocketAddr, TcpListener};
 

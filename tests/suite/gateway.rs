@@ -20,26 +20,42 @@ const PER_PUSH: usize = 200;
 pub(crate) fn push(url: &str, from: u64, to: u64, size: usize) {
     let client = redis::Client::open(url).expect("an address");
     let mut connection = client.get_connection().expect("Redis answers");
-    let mut traffic = Traffic::new(from, Some(to - from));
-    let numbers: Vec<u64> = (from..to).collect();
-    for (turn, numbers) in numbers.chunks(PER_PUSH).enumerate() {
-        let key = match turn % 11 {
-            0 => KEY.to_owned(),
-            number => format!("{KEY}_{}", number - 1),
-        };
+    for (key, bodies) in batches(from, to, size) {
         let mut pipeline = redis::pipe();
-        for number in numbers {
-            let mut body = Vec::with_capacity(size + 64);
-            traffic.write(Timestamp::now(), &label(*number, 0), &mut body);
-            if body.len() < size {
-                let padding = size - body.len();
-                body.clear();
-                traffic.write(Timestamp::now(), &label(*number, padding), &mut body);
-            }
+        for body in bodies {
             pipeline.rpush(&key, body).ignore();
         }
         pipeline.query::<()>(&mut connection).expect("Redis takes it");
     }
+}
+
+/// As [`push`], one command a batch, over a connection of any kind.
+pub(crate) fn push_over(connection: &mut dyn redis::ConnectionLike, from: u64, to: u64, size: usize) {
+    for (key, bodies) in batches(from, to, size) {
+        redis::cmd("RPUSH").arg(key).arg(bodies).query::<()>(connection).expect("Redis takes it");
+    }
+}
+
+/// What a gateway pushes at once: the key, and the records.
+pub(crate) fn batches(from: u64, to: u64, size: usize) -> impl Iterator<Item = (String, Vec<Vec<u8>>)> {
+    let mut traffic = Traffic::new(from, Some(to - from));
+    (from..to).step_by(PER_PUSH).enumerate().map(move |(turn, first)| {
+        let key = match turn % 11 {
+            0 => KEY.to_owned(),
+            number => format!("{KEY}_{}", number - 1),
+        };
+        let bodies = (first..to.min(first + PER_PUSH as u64)).map(|number| {
+            let mut body = Vec::with_capacity(size + 64);
+            traffic.write(Timestamp::now(), &label(number, 0), &mut body);
+            if body.len() < size {
+                let padding = size - body.len();
+                body.clear();
+                traffic.write(Timestamp::now(), &label(number, padding), &mut body);
+            }
+            body
+        });
+        (key, bodies.collect())
+    })
 }
 
 fn label(number: u64, padding: usize) -> String {

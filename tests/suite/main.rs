@@ -7,6 +7,7 @@ mod gateway;
 mod layout;
 mod process;
 mod real_gateway;
+mod redis_in_production;
 mod redis_list;
 mod two_sinks_one_folder;
 mod wrong_files;

@@ -13,7 +13,7 @@ use super::node::{Entry, Mapping, Node, Value};
 use super::pipeline::{DEFAULT_SHUTDOWN_TIMEOUT, OWN_SOURCE, Pipeline, PluginKeys, SinkEntry, SourceEntry};
 use super::read::read_into;
 use super::schema::{View, schema_of};
-use super::sections::{DeadLetterConfig, LogConfig};
+use super::sections::{DeadLetterConfig, DeadLetterRedisList, LogConfig};
 use super::sink_keys::SinkKeys;
 use super::sink_rules;
 
@@ -250,7 +250,14 @@ impl Reader<'_, '_> {
                 read_into(&own, "dead_letters", &["type"], self.findings).map(DeadLetterConfig::Directory)
             }
             Some((_, Some("redis_list"))) => {
-                read_into(&own, "dead_letters", &["type"], self.findings).map(DeadLetterConfig::RedisList)
+                let list: Box<DeadLetterRedisList> =
+                    read_into(&own, "dead_letters", &["type"], self.findings)?;
+                if let Some((key, message)) = list.redis().contradiction() {
+                    let keys = PluginKeys { node: own, path: "dead_letters".to_owned() };
+                    self.findings.push(keys.error(key, message));
+                    return None;
+                }
+                Some(DeadLetterConfig::RedisList(list))
             }
             Some((node, _)) => {
                 if node.is_resolved() {

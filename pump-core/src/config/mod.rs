@@ -24,6 +24,7 @@ mod pipeline;
 mod pipeline_schema;
 mod rate;
 mod read;
+mod redis_server;
 mod redis_url;
 mod reference;
 mod scalar;
@@ -34,12 +35,14 @@ mod sink_keys;
 mod sink_rules;
 mod snippet;
 mod text_value;
+mod tls;
 mod yaml;
 
 #[cfg(test)]
 mod tests;
 
-pub use address::ListenAddress;
+pub use crate::with_redis_keys;
+pub use address::{HostPort, ListenAddress};
 pub use byte_size::ByteSize;
 pub use catalog::{Catalog, PluginType};
 pub use document::{KeyTable, key_table};
@@ -52,6 +55,7 @@ pub use pipeline::{OWN_SOURCE, Pipeline, PluginKeys, SinkEntry, SourceEntry};
 pub use pipeline_schema::pipeline_schema;
 pub use rate::Rate;
 pub use read::{read, read_at};
+pub use redis_server::{RedisMode, RedisServer};
 pub use redis_url::RedisUrl;
 pub use reference::Environment;
 pub use schema::schema_of;
@@ -62,4 +66,5 @@ pub use sections::{
 };
 pub use sink_keys::{BatchConfig, Format, RetryConfig, SinkKeys};
 pub use text_value::TextError;
+pub use tls::TlsConfig;
 pub use yaml::{MAX_FILE_SIZE, MAX_NESTING};

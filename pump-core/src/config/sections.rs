@@ -6,7 +6,6 @@ use serde::Serialize;
 
 use super::address::ListenAddress;
 use super::byte_size::ByteSize;
-use super::redis_url::RedisUrl;
 use super::secret::Secret;
 
 /// Settings of the log between sources and sinks.
@@ -42,7 +41,7 @@ pub enum DeadLetterConfig {
     /// Files in a directory.
     Directory(DeadLetterDirectory),
     /// A list in Redis.
-    RedisList(DeadLetterRedisList),
+    RedisList(Box<DeadLetterRedisList>),
 }
 
 impl DeadLetterConfig {
@@ -73,18 +72,18 @@ impl Default for DeadLetterDirectory {
     }
 }
 
-/// Dead letters in a Redis list.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-pub struct DeadLetterRedisList {
-    /// The server, such as `redis://127.0.0.1:6379/0`.
-    pub url: RedisUrl,
-    /// The key of the list.
-    #[schemars(length(min = 1))]
-    pub key: String,
-    /// How large the list may become, in the bytes of its records. When it is full the lanes wait.
-    #[serde(default = "one_gib")]
-    pub max_size: ByteSize,
+crate::with_redis_keys! {
+    /// Dead letters in a Redis list.
+    #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct DeadLetterRedisList {
+        /// The key of the list.
+        #[schemars(length(min = 1))]
+        pub key: String,
+        /// How large the list may become, in the bytes of its records. When it is full the lanes wait.
+        #[serde(default = "one_gib")]
+        pub max_size: ByteSize,
+    }
 }
 
 fn one_gib() -> ByteSize {

@@ -6,7 +6,7 @@
 use std::fmt::{Display, Write};
 use std::str::FromStr;
 
-use super::address::ListenAddress;
+use super::address::{HostPort, ListenAddress};
 use super::byte_size::ByteSize;
 use super::duration::{ConfigDuration, MaxAge};
 use super::rate::Rate;
@@ -53,6 +53,7 @@ pub(super) fn form(format: &str) -> Option<Form> {
         .or_else(|| of::<MaxAge>(format))
         .or_else(|| of::<Rate>(format))
         .or_else(|| of::<ListenAddress>(format))
+        .or_else(|| of::<HostPort>(format))
         .or_else(|| of::<RedisUrl>(format))
 }
 

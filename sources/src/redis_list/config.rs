@@ -1,60 +1,41 @@
-//! Settings of the `redis_list` source. All but `url` have defaults that fit a Tyk Gateway.
+//! Settings of the `redis_list` source. All but where the Redis is have defaults that fit a Tyk Gateway.
 
-use pump_core::config::{ByteSize, ConfigDuration, RedisUrl, Secret};
+use pump_core::config::{ByteSize, ConfigDuration, with_redis_keys};
 use pump_core::record::Codec;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Settings of the `redis_list` source.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields)]
-#[schemars(extend("x-later" = ["nodes", "tls"]))]
-pub struct RedisListConfig {
-    /// The server, such as `redis://127.0.0.1:6379/0`.
-    pub url: RedisUrl,
-    /// What kind of installation it is.
-    #[serde(default = "standalone")]
-    pub mode: Mode,
-    /// The user; overrides the one in `url`.
-    #[serde(default)]
-    pub username: Option<String>,
-    /// The password; overrides the one in `url`.
-    #[serde(default)]
-    pub password: Option<Secret>,
-    /// What the gateway puts before the names of its keys.
-    #[serde(default = "analytics")]
-    pub key_prefix: String,
-    /// The lists to read, without the prefix; without this key all that a gateway writes.
-    #[serde(default)]
-    #[schemars(length(min = 1))]
-    pub keys: Option<Vec<String>>,
-    /// How records are written in the lists; without this key what each list's name says.
-    #[serde(default)]
-    pub codec: Option<Codec>,
-    /// How long a segment belongs to a replica that says nothing.
-    #[serde(default = "half_a_minute")]
-    pub lease: ConfigDuration,
-    /// How long records gather in a list before it is taken.
-    #[serde(default = "a_fifth_of_a_second")]
-    pub seal_interval: ConfigDuration,
-    /// How large one reply of the server may be.
-    #[serde(default = "eight_mib")]
-    pub max_reply: ByteSize,
-    /// What to do when the server's memory fills.
-    #[serde(default = "warn")]
-    pub on_memory: OnMemory,
-    /// What to do when the server may evict any key, which loses records.
-    #[serde(default = "refuse")]
-    pub eviction: Eviction,
-}
-
-/// What kind of installation a Redis is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(extend("x-later" = ["sentinel", "cluster"]))]
-pub enum Mode {
-    /// One server.
-    Standalone,
+with_redis_keys! {
+    /// Settings of the `redis_list` source.
+    #[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+    #[serde(deny_unknown_fields)]
+    pub struct RedisListConfig {
+        /// What the gateway puts before the names of its keys.
+        #[serde(default = "analytics")]
+        pub key_prefix: String,
+        /// The lists to read, without the prefix; without this key all that a gateway writes.
+        #[serde(default)]
+        #[schemars(length(min = 1))]
+        pub keys: Option<Vec<String>>,
+        /// How records are written in the lists; without this key what each list's name says.
+        #[serde(default)]
+        pub codec: Option<Codec>,
+        /// How long a segment belongs to a replica that says nothing.
+        #[serde(default = "half_a_minute")]
+        pub lease: ConfigDuration,
+        /// How long records gather in a list before it is taken.
+        #[serde(default = "a_fifth_of_a_second")]
+        pub seal_interval: ConfigDuration,
+        /// How large one reply of the server may be.
+        #[serde(default = "eight_mib")]
+        pub max_reply: ByteSize,
+        /// What to do when the server's memory fills.
+        #[serde(default = "warn")]
+        pub on_memory: OnMemory,
+        /// What to do when the server may evict any key, which loses records.
+        #[serde(default = "refuse")]
+        pub eviction: Eviction,
+    }
 }
 
 /// What to do when the server's memory fills.
@@ -75,10 +56,6 @@ pub enum Eviction {
     Refuse,
     /// Start, and warn: records may vanish.
     Accept,
-}
-
-fn standalone() -> Mode {
-    Mode::Standalone
 }
 
 fn analytics() -> String {

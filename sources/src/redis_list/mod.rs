@@ -34,7 +34,7 @@ use async_trait::async_trait;
 use pump_core::plugin::{Buffer, PlanError, Port, Source, SourceContext, SourceError, SourcePlan};
 use pump_core::record::Kind;
 
-pub use config::{Eviction, Mode, OnMemory, RedisListConfig};
+pub use config::{Eviction, OnMemory, RedisListConfig};
 use keys::{ListKeys, lists};
 use run::Running;
 use server::{Looks, Server};
@@ -65,20 +65,25 @@ impl Source for RedisListSource {
         let mut kinds: Vec<Kind> = all.iter().map(|keys| keys.kind).collect();
         kinds.sort_unstable();
         kinds.dedup();
-        Server::new(config)
-            .map_err(|error| PlanError::new("url", format!("this is no address of a Redis: {error}")))?;
-        Ok(SourcePlan { kinds, targets: vec![config.url.to_string()], notes: Vec::new() })
+        let redis = config.redis();
+        if let Some((key, message)) = redis.contradiction() {
+            return Err(PlanError::new(key, message));
+        }
+        Ok(SourcePlan { kinds, targets: redis.targets(), notes: Vec::new() })
     }
 
     fn buffers(config: &RedisListConfig) -> Vec<Buffer> {
-        let server = config.url.server();
         let all = lists(&config.key_prefix, config.keys.as_deref(), config.codec);
-        all.iter().map(|keys| Buffer { server: server.clone(), name: keys.list.to_string() }).collect()
+        let places = config.redis().places();
+        let buffers = places.into_iter().flat_map(|server| {
+            all.iter().map(move |keys| Buffer { server: server.clone(), name: keys.list.to_string() })
+        });
+        buffers.collect()
     }
 
     async fn open(config: RedisListConfig, context: SourceContext) -> Result<Self, SourceError> {
         let server = Server::new(&config)
-            .map_err(|error| SourceError::caused("this is no address of a Redis", error))?;
+            .map_err(|error| SourceError::caused("redis cannot be used as the file says", error))?;
         let mut lists = lists(&config.key_prefix, config.keys.as_deref(), config.codec);
         lists.retain(|keys| context.kinds.contains(&keys.kind));
         Ok(Self { config, server, lists })

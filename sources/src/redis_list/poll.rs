@@ -16,7 +16,7 @@ use tracing::{debug, info, warn};
 use super::keys::ListKeys;
 use super::lease::{Grant, Wish};
 use super::run::{Running, Trouble, Unsure};
-use super::server::{Ack, Acked, ListState, of_one_list};
+use super::server::{Ack, Acked, ListState, Search, of_one_list};
 
 /// How often lists are looked at, however seldom they are sealed: their TTL must not be missed.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -38,7 +38,7 @@ impl Running {
         if now >= self.begin_at {
             self.begin().await?;
             self.begin_at = now + BEGIN_INTERVAL;
-            self.search = Some(0);
+            self.search = Some(Search::default());
         }
         self.look().await?;
         if Instant::now() >= self.survey_at {
@@ -189,20 +189,16 @@ impl Running {
 
     /// Goes on looking for segments that are in no index.
     async fn search(&mut self) -> Result<(), RedisError> {
-        let Some(mut cursor) = self.search else { return Ok(()) };
+        let Some(search) = &mut self.search else { return Ok(()) };
         let keys: Vec<_> = self.lists.iter().map(|(keys, _)| keys.clone()).collect();
         for _ in 0..SEARCH_STEPS {
-            let (next, found) = self.server.register_lost(&keys, cursor).await?;
-            if found > 0 {
-                warn!(
-                    source = &**self.port.name(),
-                    segments = found,
-                    "segments that were in no index were registered again"
-                );
+            let segments = self.server.register_lost(&keys, search).await?;
+            if segments > 0 {
+                let source = &**self.port.name();
+                warn!(source, segments, "segments that were in no index were registered again");
             }
-            cursor = next;
-            self.search = Some(next).filter(|next| *next > 0);
-            if self.search.is_none() {
+            if search.is_over() {
+                self.search = None;
                 break;
             }
         }

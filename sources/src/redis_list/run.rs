@@ -20,7 +20,7 @@ use super::chunks::parse;
 use super::config::RedisListConfig;
 use super::keys::ListKeys;
 use super::lease::Leases;
-use super::server::{Looks, Server, of_one_list};
+use super::server::{Looks, Search, Server, of_one_list};
 use super::settle::Which;
 use super::troubles::Troubles;
 use super::watch::Watch;
@@ -46,7 +46,7 @@ pub(super) struct Running {
     pub(super) survey_at: Instant,
     pub(super) begin_at: Instant,
     /// Where the search for segments that are in no index goes on; `None`: it is over.
-    pub(super) search: Option<u64>,
+    pub(super) search: Option<Search>,
     /// Where the search for something to read begins, so that no list starves another.
     turn: usize,
     /// Seals whose answers were lost. They may have happened.

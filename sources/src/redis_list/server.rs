@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use memmap2::MmapMut;
-use redis::{Client, Cmd, IntoConnectionInfo, Pipeline, RedisError, RedisResult, Script, Value, cmd, pipe};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Script, Value, cmd, pipe};
 
 use super::config::RedisListConfig;
 use super::keys::ListKeys;
-use crate::connection::Connection;
+use crate::connection::{Connection, Primary};
+use crate::redis_target::Target;
 
 /// Records in one reply. More small ones than this take Lua longer than their bytes are worth.
 const MAX_RECORDS: u64 = 10_000;
@@ -121,6 +122,20 @@ pub(super) enum Acked {
     Stale,
 }
 
+/// How far a search through all keys has come.
+#[derive(Debug, Default)]
+pub(super) struct Search {
+    /// The servers that are left, the one where it is last; `None` until they are known.
+    primaries: Option<Vec<Primary>>,
+    cursor: u64,
+}
+
+impl Search {
+    pub(super) fn is_over(&self) -> bool {
+        self.primaries.as_ref().is_some_and(Vec::is_empty)
+    }
+}
+
 /// What the server says of itself.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(super) struct Memory {
@@ -130,28 +145,47 @@ pub(super) struct Memory {
     pub(super) policy: String,
 }
 
-impl Server {
-    pub(super) fn new(config: &RedisListConfig) -> Result<Self, RedisError> {
-        let mut info = config.url.expose().into_connection_info()?;
-        let mut settings = info.redis_settings().clone();
-        if let Some(username) = &config.username {
-            settings = settings.set_username(username);
+impl Memory {
+    fn of(info: &str) -> Self {
+        let value = |name: &str| {
+            info.lines()
+                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
+                .unwrap_or_default()
+                .trim()
+        };
+        Self {
+            used: value("used_memory").parse().unwrap_or_default(),
+            max: value("maxmemory").parse().unwrap_or_default(),
+            policy: value("maxmemory_policy").to_owned(),
         }
-        if let Some(password) = &config.password {
-            settings = settings.set_password(password.expose());
-        }
-        info = info.set_redis_settings(settings);
-        Ok(Self::with_scripts(Client::open(info)?, &ScriptTexts::default()))
     }
 
-    pub(super) fn with_scripts(client: Client, texts: &ScriptTexts) -> Self {
+    /// Whether it may evict what nobody has read, and how full it is in percent (0: no limit): the larger,
+    /// the more the operator must hear of it.
+    fn danger(&self) -> (bool, u64) {
+        let is_evicting = self.max > 0 && self.policy.starts_with("allkeys");
+        (is_evicting, (self.used * 100).checked_div(self.max).unwrap_or_default())
+    }
+}
+
+impl Server {
+    pub(super) fn new(config: &RedisListConfig) -> Result<Self, RedisError> {
+        Ok(Self::over(Connection::new(Target::new(&config.redis())?), &ScriptTexts::default()))
+    }
+
+    #[cfg(test)]
+    pub(super) fn with_scripts(client: redis::Client, texts: &ScriptTexts) -> Self {
+        Self::over(Connection::new(Target::of(&client)), texts)
+    }
+
+    fn over(connection: Connection, texts: &ScriptTexts) -> Self {
         let scripts = Scripts {
             seal: Script::new(&texts.seal),
             steal: Script::new(&texts.steal),
             read: Script::new(&texts.read),
             ack: Script::new(&texts.ack),
         };
-        Self { connection: Connection::new(client), scripts }
+        Self { connection, scripts }
     }
 
     /// Whether it answers and lets us in.
@@ -288,18 +322,23 @@ impl Server {
         acked.map(of_one_list).collect()
     }
 
-    /// Looks through a part of all keys for segments that are in no index, as a failover can leave them,
-    /// and registers them; anybody may take them over then. Returns where the next part begins (0: there is
-    /// none) and how many were found.
+    /// Goes on looking through all keys for segments that are in no index, as a failover can leave them, and
+    /// registers them; anybody may take them over then. Returns how many were found in this step.
     pub(super) async fn register_lost(
         &self,
         lists: &[ListKeys],
-        cursor: u64,
-    ) -> Result<(u64, usize), RedisError> {
+        search: &mut Search,
+    ) -> Result<usize, RedisError> {
         let mut connection = self.connection.get().await?;
+        let primaries = match &mut search.primaries {
+            Some(primaries) => primaries,
+            None => search.primaries.insert(connection.primaries().await?),
+        };
+        let Some(primary) = primaries.last() else { return Ok(0) };
         let mut scan = cmd("SCAN");
-        scan.arg(cursor).arg("MATCH").arg("*:pump:seg:*").arg("COUNT").arg(SCANNED).arg("TYPE").arg("list");
-        let (next, names): (u64, Vec<String>) = scan.query_async(&mut connection).await?;
+        scan.arg(search.cursor).arg("MATCH").arg("*:pump:seg:*").arg("COUNT").arg(SCANNED);
+        scan.arg("TYPE").arg("list");
+        let (next, names): (u64, Vec<String>) = connection.ask(primary, &scan).await?;
         let mut found = 0;
         for name in names {
             let Some(keys) = lists.iter().find(|keys| name.starts_with(&*keys.segments)) else { continue };
@@ -310,23 +349,26 @@ impl Server {
                 found += added;
             }
         }
-        Ok((next, found))
+        search.cursor = next;
+        if next == 0 {
+            primaries.pop();
+        }
+        Ok(found)
     }
 
-    /// Memory and eviction, from INFO: CONFIG is often forbidden.
+    /// Memory and eviction, from INFO: CONFIG is often forbidden. In a Cluster, of the
+    /// server that is worst off.
     pub(super) async fn memory(&self) -> Result<Memory, RedisError> {
-        let info: String = cmd("INFO").arg("memory").query_async(&mut self.connection.get().await?).await?;
-        let value = |name: &str| {
-            info.lines()
-                .find_map(|line| line.strip_prefix(name)?.strip_prefix(':'))
-                .unwrap_or_default()
-                .trim()
-        };
-        Ok(Memory {
-            used: value("used_memory").parse().unwrap_or_default(),
-            max: value("maxmemory").parse().unwrap_or_default(),
-            policy: value("maxmemory_policy").to_owned(),
-        })
+        let mut connection = self.connection.get().await?;
+        let mut worst = Memory::default();
+        for primary in connection.primaries().await? {
+            let info: String = connection.ask(&primary, cmd("INFO").arg("memory")).await?;
+            let memory = Memory::of(&info);
+            if memory.danger() >= worst.danger() {
+                worst = memory;
+            }
+        }
+        Ok(worst)
     }
 
     /// Whether Tyk Pump has left its mark.

@@ -3,7 +3,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::config::text_value::TextValue;
-use crate::config::{ByteSize, ConfigDuration, ListenAddress, MaxAge, Rate, RedisUrl, Secret};
+use crate::config::{ByteSize, ConfigDuration, HostPort, ListenAddress, MaxAge, Rate, RedisUrl, Secret};
 
 fn is<T: TextValue + PartialEq>(text: &str, value: T) -> bool {
     text.parse() == Ok(value)
@@ -78,17 +78,24 @@ fn an_address_to_listen_on_has_an_ip_and_a_port() {
 
 #[test]
 fn a_redis_address_has_a_host() {
-    for text in
-        ["redis://h", "redis://h:6379/0", "redis://u:p@h:1/2", "redis://:a:b@c@h/", "redis://[::1]:6379/1"]
-    {
+    for text in [
+        "redis://h",
+        "redis://h:6379/0",
+        "redis://u:p@h:1/2",
+        "redis://:a:b@c@h/",
+        "redis://[::1]:6379/1",
+        "rediss://h:6380",
+        "unix:///run/redis/redis.sock",
+    ] {
         assert!(text.parse::<RedisUrl>().is_ok(), "{text}");
     }
     refused::<RedisUrl>(&[
         "",
         "h:6379",
         "http://h",
-        "rediss://h",
-        "unix:///tmp/redis",
+        "unix://redis.sock",
+        "unix:///",
+        "unix:///tmp/redis?db=1",
         "redis://",
         "redis://:6379",
         "redis://h:x",
@@ -99,7 +106,18 @@ fn a_redis_address_has_a_host() {
 }
 
 #[test]
+fn a_node_has_a_host_and_a_port() {
+    assert_eq!("[::1]:6379".parse(), Ok(HostPort { host: "::1".into(), port: 6379 }));
+    for text in ["h:1", "redis-1.internal:26379", "10.0.0.1:6379", "[::1]:6379"] {
+        assert_eq!(text.parse::<HostPort>().map(|node| node.to_string()), Ok(text.to_owned()));
+    }
+    refused::<HostPort>(&["", "h", ":1", "h:", "h:x", "redis://h:1", "::1:1", "h:70000", "a@h:1", "h/0:1"]);
+}
+
+#[test]
 fn secrets_do_not_show_when_printed() {
+    let url: RedisUrl = "rediss://user:hunter2@host:1/2".parse().expect("it is sound");
+    assert_eq!((url.to_string().as_str(), url.database()), ("rediss://***@host:1/2", 2));
     let url: RedisUrl = "redis://user:hunter2@host:1/2".parse().expect("it is sound");
     assert_eq!(format!("{url} {url:?}"), "redis://***@host:1/2 \"redis://***@host:1/2\"");
     assert_eq!(format!("{:?}", Some(Secret::new("hunter2"))), "Some(***)");

@@ -59,8 +59,8 @@ async fn a_rename_over_a_segment_of_the_same_name_takes_its_records() {
         let bench = Bench::with(&texts);
         let segment = bench.sealed(&["a", "b"]).await;
         bench.push(&["c"]).expect("taken");
-        let again = bench.seal(&segment, "first", LEASE).await;
-        let left = bench.read(&segment, "first", 0).await.expect("held").1;
+        let again = bench.seal(&segment, "second", LEASE).await;
+        let left = bench.read(&segment, if is_sound { "first" } else { "second" }, 0).await.expect("held").1;
         match is_sound {
             true => assert_eq!((again, left), (None, owned(&["a", "b"]))),
             false => assert_eq!((again, left), (Some(1), owned(&["c"]))),

@@ -4,7 +4,7 @@ use pump_core::record::{Codec, Kind};
 use pump_testing::{RedisOptions, RedisServer};
 
 use super::super::keys::ListKeys;
-use super::super::server::{Ack, Acked, Looks, ScriptTexts};
+use super::super::server::{Ack, Acked, Looks, ScriptTexts, Search};
 use super::{Bench, LEASE, LIST, owned, server};
 
 #[tokio::test]
@@ -52,6 +52,21 @@ async fn what_is_sealed_for_nobody_or_given_back_can_be_taken_at_once() {
     assert_eq!(bench.ack("segment", "first", 0, Duration::ZERO).await, Acked::Left(1));
     assert_eq!(bench.steal("segment", "second").await, Some(0..1));
     assert_eq!(bench.read("segment", "first", 0).await, None);
+}
+
+/// As a client of a Cluster does by itself when an answer was lost.
+#[tokio::test]
+async fn a_call_that_is_sent_twice_is_done_once() {
+    let bench = Bench::new();
+    let segment = bench.sealed(&["a", "b"]).await;
+    bench.push(&["c"]).expect("taken");
+    assert_eq!(bench.seal(&segment, "first", LEASE).await, Some(2), "the first call took these");
+    assert_eq!(bench.ack(&segment, "first", 1, Duration::ZERO).await, Acked::Left(1));
+    for _ in 0..2 {
+        assert_eq!(bench.steal(&segment, "second").await, Some(1..2));
+    }
+    assert_eq!(bench.steal(&segment, "third").await, None, "its lease has not passed");
+    assert_eq!(bench.seal("another", "third", LEASE).await, Some(1));
 }
 
 #[tokio::test]
@@ -114,8 +129,11 @@ async fn a_segment_in_no_index_is_registered_again_and_counted_once() {
     let segment = bench.sealed(&["a", "b"]).await;
     redis::cmd("DEL").arg(&*bench.keys.idx).exec(&mut bench.redis.connection()).expect("deleted");
     let lists = [bench.keys.clone()];
-    assert_eq!(bench.server.register_lost(&lists, 0).await.expect("redis answers"), (0, 1));
-    assert_eq!(bench.server.register_lost(&lists, 0).await.expect("redis answers"), (0, 0));
+    for found in [1, 0] {
+        let mut search = Search::default();
+        assert_eq!(bench.server.register_lost(&lists, &mut search).await.expect("redis answers"), found);
+        assert!(search.is_over(), "there are few keys");
+    }
     assert_eq!(bench.steal(&segment, "second").await, Some(0..2));
 }
 

@@ -1,6 +1,11 @@
 -- Takes a gateway's whole list, in one step, under a name that only pumps use.
 -- KEYS: list, idx, own, base, segment   ARGV: token, lease in ms (0: sealed, and free for anybody)
 -- Returns how many records the segment has; 0: the list is empty; -1: the segment's name is taken.
+
+-- A client may send a call again whose answer was lost. What is done is done.
+if redis.call('HGET', KEYS[3], KEYS[5]) == ARGV[1] then
+  return redis.call('LLEN', KEYS[5])
+end
 if redis.call('EXISTS', KEYS[1]) == 0 then
   return 0
 end

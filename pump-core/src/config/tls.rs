@@ -1,0 +1,34 @@
+//! TLS to a server: one shape for every plugin that speaks to one.
+
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// TLS to a server. Files are PEM, and are read again for each new connection, so that a renewed
+/// certificate needs no restart.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// The certificates of the authorities that are trusted; without this key those of the system.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub ca_file: Option<String>,
+    /// The certificate that we show a server that asks for one, with its chain.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub cert_file: Option<String>,
+    /// The private key of that certificate.
+    #[serde(default)]
+    #[schemars(length(min = 1))]
+    pub key_file: Option<String>,
+}
+
+impl TlsConfig {
+    /// What is wrong between its keys, with the key.
+    pub fn contradiction(&self) -> Option<(&'static str, &'static str)> {
+        match (&self.cert_file, &self.key_file) {
+            (Some(_), None) => Some(("tls", "a certificate is shown with its private key: add `key_file`")),
+            (None, Some(_)) => Some(("tls", "a private key belongs to a certificate: add `cert_file`")),
+            _ => None,
+        }
+    }
+}
