@@ -95,18 +95,19 @@ pub(super) struct Leases {
 
 impl Leases {
     /// What to do about a list that looks like this now. Records gather for `interval` before they are
-    /// taken, unless there are many.
+    /// taken, unless there are many; nothing is taken while other lists keep us busy.
     pub(super) fn wish(
         &mut self,
         now: Instant,
         state: &ListState,
         interval: Duration,
         may_seal: bool,
+        is_busy: bool,
     ) -> Wish {
         if let Some(ttl) = state.ttl {
             self.longest_ttl = self.longest_ttl.max(ttl);
         }
-        let has_enough = self.has_unread() || self.held.len() >= MAX_HELD;
+        let has_enough = is_busy || self.has_unread() || self.held.len() >= MAX_HELD;
         let is_ripe = state.length >= MANY
             || self.sealed_at.is_none_or(|sealed| now.saturating_duration_since(sealed) >= interval);
         // A quarter of the TTL has passed: whatever else there is to do, the list must not expire.

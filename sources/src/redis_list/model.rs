@@ -213,7 +213,7 @@ impl World {
 
     fn poll(&mut self, pump: usize, reply: Reply) {
         let (now, state) = (self.redis.now, self.redis.state());
-        let wish = self.pumps[pump].leases.wish(now, &state, INTERVAL, true);
+        let wish = self.pumps[pump].leases.wish(now, &state, INTERVAL, true, false);
         if matches!(reply, Reply::LostBefore) {
             return;
         }

@@ -22,6 +22,9 @@ use super::server::{Ack, Acked, ListState, Search, of_one_list};
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
 /// How often at most, however often they are to be sealed.
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(5);
+/// Lists from which something is held that was not read: one to read from, and one to read from next. What
+/// is waiting besides is for other pumps, if there are any.
+const MAX_UNREAD: usize = 2;
 /// How often the backlog and the server's memory are looked at.
 const SURVEY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often segments are looked for that are in no index.
@@ -57,7 +60,10 @@ impl Running {
     async fn look(&mut self) -> Result<(), RedisError> {
         self.resolve_unsure().await?;
         let states = self.server.look(&self.looks).await?;
-        for (list, state) in states.into_iter().enumerate() {
+        // Whose turn it is to be read is first to be taken, too.
+        let mut states: Vec<_> = states.into_iter().enumerate().collect();
+        states.rotate_left(self.turn % self.lists.len().max(1));
+        for (list, state) in states {
             let answer = match state {
                 Ok(state) => of_one_list(self.look_at(list, &state).await)?,
                 Err(error) => Err(error),
@@ -83,7 +89,8 @@ impl Running {
         let wish = if is_first_of_drain && state.length > 0 {
             Wish::Shelter
         } else {
-            self.lists[list].1.wish(now, state, self.config.seal_interval.get(), may_seal)
+            let is_busy = self.lists.iter().filter(|(_, leases)| leases.has_unread()).count() >= MAX_UNREAD;
+            self.lists[list].1.wish(now, state, self.config.seal_interval.get(), may_seal, is_busy)
         };
         self.fulfil(list, &keys, state.length, wish).await
     }

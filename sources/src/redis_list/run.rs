@@ -48,7 +48,7 @@ pub(super) struct Running {
     /// Where the search for segments that are in no index goes on; `None`: it is over.
     pub(super) search: Option<Search>,
     /// Where the search for something to read begins, so that no list starves another.
-    turn: usize,
+    pub(super) turn: usize,
     /// Seals whose answers were lost. They may have happened.
     pub(super) unsure: Vec<Unsure>,
     failures: u32,

@@ -8,7 +8,7 @@ use pump_testing::RedisServer;
 use rustix::process::Signal;
 
 use super::{LOG_RECORDS, SMALL, drain, folder, pipeline};
-use crate::gateway::{batches, repeats};
+use crate::gateway::{batches, push, repeats};
 use crate::process::PumpProcess;
 
 /// The lease in the pipeline, and what looking and taking over add to it on a busy machine.
@@ -93,6 +93,32 @@ fn round(count: usize, records: u64, pause: Duration, fate: Fate) -> Round {
     drain(folder.path(), &keys);
     assert_eq!(redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
     Round { took, taken_over, repeats: repeats(&folder.path().join("out"), records), delivered }
+}
+
+/// What was there before any pump is not taken by the first one alone.
+#[test]
+fn pumps_share_what_waits_for_them() {
+    const RECORDS: u64 = 110_000;
+    let (redis, folder) = (RedisServer::start(), folder());
+    let keys = format!("url: {}", redis.url());
+    let slow = pipeline(&keys)
+        .replace("    kinds: [transaction]\n", "    kinds: [transaction]\n    rate_limit: 6000/s\n");
+    push(&redis.url(), 0, RECORDS, SMALL);
+    let mut pumps: Vec<_> = (0..3)
+        .map(|number| PumpProcess::start(folder.path(), &format!("pump-{number}"), &slow, &[]))
+        .collect();
+    for pump in &pumps {
+        pump.wait_until(Duration::from_secs(120), "the backlog is gone", |status| {
+            status["sources"][0]["records"]["backlog"] == 0 && status["lanes"][0]["records"]["pending"] == 0
+        });
+    }
+    for pump in &pumps {
+        let status = pump.status();
+        let delivered = status["lanes"][0]["records"]["delivered"].as_u64();
+        assert!(delivered >= Some(RECORDS / 10), "not shared: {status}");
+    }
+    pumps.iter_mut().for_each(PumpProcess::stop);
+    assert_eq!(repeats(&folder.path().join("out"), RECORDS), 0);
 }
 
 #[test]
