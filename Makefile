@@ -19,9 +19,11 @@ check: $(deny)/bin/cargo-deny
 	$(deny)/bin/cargo-deny --locked check bans licenses sources
 	cargo test --locked --test suite layout
 
-## chaos: what takes too long for every day: a hundred rounds of kills, and huge records
-chaos: setup
-	PUMP_TEST_KILL_ROUNDS=100 cargo test --locked --test suite -- --include-ignored kills_at_random memory_stays
+## chaos: what takes too long for every day: a hundred rounds of kills, huge records, older servers
+chaos:
+	scripts/setup.sh chaos
+	PUMP_TEST_KILL_ROUNDS=100 cargo test --locked --test suite -- --include-ignored kills_at_random memory_stays \
+		elasticsearch_7
 
 setup:
 	scripts/setup.sh

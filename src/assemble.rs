@@ -252,7 +252,7 @@ impl SinkPlanned {
     async fn open(self) -> anyhow::Result<LaneBlueprint> {
         let Self { name, entry, planned, kinds, edits, batch } = self;
         let keys = entry.keys;
-        let sink = (planned.open)(SinkContext { name: name.clone() })
+        let sink = (planned.open)(SinkContext { name: name.clone(), format: keys.format })
             .await
             .with_context(|| format!("sink {name}"))?;
         Ok(LaneBlueprint {

@@ -27,6 +27,8 @@ pub fn builtin() -> Registry {
     let registry = registry.source::<pump_sources::demo::DemoSource>();
     #[cfg(feature = "redis")]
     let registry = registry.source::<pump_sources::redis_list::RedisListSource>();
+    #[cfg(feature = "elasticsearch")]
+    let registry = registry.sink::<pump_sinks::elasticsearch::ElasticsearchSink>();
     let registry = registry.sink::<pump_sinks::file::FileSink>();
     let registry = registry.sink::<pump_sinks::stdout::StdoutSink>();
     registry.sink::<pump_sinks::null::NullSink>()

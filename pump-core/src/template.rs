@@ -116,6 +116,28 @@ impl Template {
         matches(&self.parts, text)
     }
 
+    /// Whether something of the record's time is in it.
+    pub fn has_date(&self) -> bool {
+        self.parts.iter().any(|part| matches!(part, Part::Date(_)))
+    }
+
+    /// The text that stands in every name, with `gap` for each date and each field.
+    pub fn pattern(&self, gap: char) -> String {
+        let mut pattern = String::new();
+        for part in &self.parts {
+            match part {
+                Part::Literal(text) => pattern.push_str(text),
+                Part::Date(_) | Part::Field(_) => pattern.push(gap),
+            }
+        }
+        pattern
+    }
+
+    /// How many dates and fields there are.
+    pub fn gaps(&self) -> usize {
+        self.parts.iter().filter(|part| !matches!(part, Part::Literal(_))).count()
+    }
+
     /// The names in braces, in their order.
     pub fn fields(&self) -> impl Iterator<Item = &str> {
         self.parts.iter().filter_map(|part| match part {

@@ -35,9 +35,9 @@ impl TlsFiles {
 
     /// What is in the files now.
     pub(crate) fn read(&self) -> RedisResult<TlsCertificates> {
-        let TlsConfig { ca_file, cert_file, key_file } = &self.0;
-        let client_tls = match (cert_file, key_file) {
-            (Some(cert), Some(key)) => Some(ClientTlsConfig {
+        let ca_file = &self.0.ca_file;
+        let client_tls = match self.0.identity() {
+            Ok(Some((cert, key))) => Some(ClientTlsConfig {
                 client_cert: contents("cert_file", cert)?,
                 client_key: contents("key_file", key)?,
             }),

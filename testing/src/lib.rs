@@ -2,17 +2,23 @@
 //!
 //! A server that is not installed fails the test and says what to do: nothing is skipped.
 
+mod authority;
 mod certificates;
+mod http_server;
 mod lossy_proxy;
 mod redis_cluster;
 mod redis_sentinels;
 mod redis_server;
+mod search_server;
 
+pub use authority::Authority;
 pub use certificates::Certificates;
+pub use http_server::{HttpReaction, HttpRequest, HttpServer};
 pub use lossy_proxy::LossyProxy;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinels::RedisSentinels;
 pub use redis_server::{Program, RedisOptions, RedisServer};
+pub use search_server::SearchServer;
 
 use std::net::{SocketAddr, TcpListener};
 

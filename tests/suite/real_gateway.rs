@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use crate::process::PumpProcess;
 
 /// Entries of a file in which each is preceded by its length, u32 big endian.
-fn entries(name: &str) -> Vec<Vec<u8>> {
+pub(crate) fn entries(name: &str) -> Vec<Vec<u8>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/real").join(name);
     let bytes = std::fs::read(path).expect("the fixture is there");
     let (mut rest, mut entries) = (&bytes[..], Vec::new());
@@ -43,7 +43,7 @@ fn encoded(encoder: &dyn Encoder, kind: Kind, codec: Codec, entries: &[Vec<u8>])
     lines
 }
 
-fn push(redis: &RedisServer, key: &str, entries: &[Vec<u8>]) {
+pub(crate) fn push(redis: &RedisServer, key: &str, entries: &[Vec<u8>]) {
     let mut connection = redis.connection();
     for entries in entries.chunks(100) {
         redis::cmd("RPUSH").arg(key).arg(entries).exec(&mut connection).expect("redis takes them");

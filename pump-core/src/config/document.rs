@@ -125,6 +125,7 @@ fn type_name(schema: View<'_>) -> String {
         Some("pump-max-age") => return "`never` or duration".to_owned(),
         Some("redis-url") => return "Redis address".to_owned(),
         Some("host-port") => return "host:port".to_owned(),
+        Some("http-url") => return "HTTP address".to_owned(),
         Some("listen-address") => return "address".to_owned(),
         Some(other) => return other.to_owned(),
         None => {}

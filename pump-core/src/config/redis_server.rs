@@ -43,7 +43,7 @@ impl RedisServer {
     pub fn contradiction(&self) -> Option<(&'static str, &'static str)> {
         let nodes = self.nodes.as_ref().map_or(0, Vec::len);
         let scheme = self.url.as_ref().map(RedisUrl::scheme);
-        let tls = self.tls.as_ref().and_then(TlsConfig::contradiction);
+        let tls = self.tls.as_ref().and_then(|tls| tls.identity().err()).map(|message| ("tls", message));
         let is_sentinel = self.mode == RedisMode::Sentinel;
         let has_sentinel_keys = self.sentinel_username.is_some() || self.sentinel_password.is_some();
         let has_password =

@@ -9,6 +9,7 @@ use std::str::FromStr;
 use super::address::{HostPort, ListenAddress};
 use super::byte_size::ByteSize;
 use super::duration::{ConfigDuration, MaxAge};
+use super::http_url::HttpUrl;
 use super::rate::Rate;
 use super::redis_url::RedisUrl;
 
@@ -55,6 +56,7 @@ pub(super) fn form(format: &str) -> Option<Form> {
         .or_else(|| of::<ListenAddress>(format))
         .or_else(|| of::<HostPort>(format))
         .or_else(|| of::<RedisUrl>(format))
+        .or_else(|| of::<HttpUrl>(format))
 }
 
 /// Splits `64KiB` into 64 and `KiB`; `None` when it does not begin with a number that fits.

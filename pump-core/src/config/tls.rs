@@ -23,12 +23,13 @@ pub struct TlsConfig {
 }
 
 impl TlsConfig {
-    /// What is wrong between its keys, with the key.
-    pub fn contradiction(&self) -> Option<(&'static str, &'static str)> {
+    /// Where our certificate and its key are, if we have one; what is missing when only one of them is set.
+    pub fn identity(&self) -> Result<Option<(&str, &str)>, &'static str> {
         match (&self.cert_file, &self.key_file) {
-            (Some(_), None) => Some(("tls", "a certificate is shown with its private key: add `key_file`")),
-            (None, Some(_)) => Some(("tls", "a private key belongs to a certificate: add `cert_file`")),
-            _ => None,
+            (Some(certificate), Some(key)) => Ok(Some((certificate, key))),
+            (None, None) => Ok(None),
+            (Some(_), None) => Err("a certificate is shown with its private key: add `key_file`"),
+            (None, Some(_)) => Err("a private key belongs to a certificate: add `cert_file`"),
         }
     }
 }

@@ -11,14 +11,14 @@ use crate::record::{
 };
 
 /// Appends a string with its quotes.
-pub(super) fn string(text: Text<'_>, out: &mut Vec<u8>) {
+pub fn string(text: Text<'_>, out: &mut Vec<u8>) {
     out.push(b'"');
     escaped(text.bytes(), out);
     out.push(b'"');
 }
 
 /// Appends text as it stands between quotes.
-pub(super) fn escaped(mut text: &[u8], out: &mut Vec<u8>) {
+pub fn escaped(mut text: &[u8], out: &mut Vec<u8>) {
     loop {
         let clean = clean_length(text);
         out.extend_from_slice(&text[..clean]);
@@ -86,17 +86,17 @@ fn not_ascii(text: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Appends a whole number.
-pub(super) fn int(number: i64, out: &mut Vec<u8>) {
+pub fn int(number: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 /// Appends `true` or `false`.
-pub(super) fn bool(is_true: bool, out: &mut Vec<u8>) {
+pub fn bool(is_true: bool, out: &mut Vec<u8>) {
     out.extend_from_slice(if is_true { b"true" } else { b"false" });
 }
 
 /// Appends a number; `null` for what JSON cannot say.
-pub(super) fn float(number: f64, out: &mut Vec<u8>) {
+pub fn float(number: f64, out: &mut Vec<u8>) {
     let (size, at) = (number.abs(), out.len());
     // Writing into memory does not fail.
     let _ = if !number.is_finite() {
@@ -131,7 +131,7 @@ fn plus_sign(from: usize, out: &mut Vec<u8>) {
 }
 
 /// Appends a time in quotes; `null` when RFC 3339 cannot write its year.
-pub(super) fn time(time: Timestamp, zone: &Zone, out: &mut Vec<u8>) {
+pub fn time(time: Timestamp, zone: &Zone, out: &mut Vec<u8>) {
     out.push(b'"');
     if time.write_rfc3339(zone, out) {
         out.push(b'"');
@@ -142,7 +142,7 @@ pub(super) fn time(time: Timestamp, zone: &Zone, out: &mut Vec<u8>) {
 }
 
 /// Appends an array of strings, or `null`.
-pub(super) fn list(list: TextList<'_>, out: &mut Vec<u8>) {
+pub fn list(list: TextList<'_>, out: &mut Vec<u8>) {
     if list.is_nil() {
         return out.extend_from_slice(b"null");
     }
@@ -150,7 +150,7 @@ pub(super) fn list(list: TextList<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends an object of strings with its keys sorted, or `null`.
-pub(super) fn map(map: TextMap<'_>, out: &mut Vec<u8>) {
+pub fn map(map: TextMap<'_>, out: &mut Vec<u8>) {
     if map.is_nil() {
         return out.extend_from_slice(b"null");
     }
@@ -164,7 +164,7 @@ pub(super) fn map(map: TextMap<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends an object of arrays with its keys sorted, or `null`.
-pub(super) fn list_map(map: TextListMap<'_>, out: &mut Vec<u8>) {
+pub fn list_map(map: TextListMap<'_>, out: &mut Vec<u8>) {
     if map.is_nil() {
         return out.extend_from_slice(b"null");
     }
@@ -178,7 +178,7 @@ pub(super) fn list_map(map: TextListMap<'_>, out: &mut Vec<u8>) {
 }
 
 /// Appends the errors of a GraphQL answer, or `null`.
-pub(super) fn errors(errors: GraphqlErrors<'_>, out: &mut Vec<u8>) {
+pub fn errors(errors: GraphqlErrors<'_>, out: &mut Vec<u8>) {
     if errors.is_nil() {
         return out.extend_from_slice(b"null");
     }
@@ -274,12 +274,12 @@ impl<'o> Braces<'o> {
 }
 
 /// Appends JSON that is known to be sound, without the white space between its tokens.
-pub(super) fn compact(json: &[u8], out: &mut Vec<u8>) {
+pub fn compact(json: &[u8], out: &mut Vec<u8>) {
     tokens(json, |token| out.extend_from_slice(token));
 }
 
 /// Calls `each` for the runs of bytes of sound JSON that are no white space between tokens.
-pub(super) fn tokens(json: &[u8], mut each: impl FnMut(&[u8])) {
+pub fn tokens(json: &[u8], mut each: impl FnMut(&[u8])) {
     let (mut start, mut is_quoted, mut is_escaped) = (0, false, false);
     for (at, byte) in json.iter().enumerate() {
         if is_quoted {

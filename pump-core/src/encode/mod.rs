@@ -5,7 +5,7 @@
 
 mod csv;
 mod full;
-mod json;
+pub mod json;
 mod payload;
 #[cfg(test)]
 mod tests;

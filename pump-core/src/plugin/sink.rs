@@ -92,6 +92,8 @@ impl Default for BatchDefaults {
 pub struct SinkContext {
     /// The sink's name in the pipeline file.
     pub name: Arc<str>,
+    /// The format that the plan was made for.
+    pub format: Option<Format>,
 }
 
 /// The erased twin of [`Sink`], which the engine holds.

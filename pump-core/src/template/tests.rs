@@ -172,3 +172,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_pattern_has_a_gap_for_each_date_and_field() {
+    let pattern = |text| Template::parse(text).expect("it is sound").pattern('*');
+    assert_eq!(pattern("tyk-%Y.%m.%d"), "tyk-*");
+    assert_eq!(pattern("tyk-{api_id}-%Y%%"), "tyk-*-*%");
+    assert_eq!(pattern("tyk"), "tyk");
+}

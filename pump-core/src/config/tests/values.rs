@@ -3,7 +3,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use crate::config::text_value::TextValue;
-use crate::config::{ByteSize, ConfigDuration, HostPort, ListenAddress, MaxAge, Rate, RedisUrl, Secret};
+use crate::config::{
+    ByteSize, ConfigDuration, HostPort, HttpUrl, ListenAddress, MaxAge, Rate, RedisUrl, Secret,
+};
 
 fn is<T: TextValue + PartialEq>(text: &str, value: T) -> bool {
     text.parse() == Ok(value)
@@ -115,6 +117,34 @@ fn a_node_has_a_host_and_a_port() {
 }
 
 #[test]
+fn an_http_address_has_a_host_and_no_credentials() {
+    for (text, target) in [
+        ("http://h", "h:80"),
+        ("https://search.internal", "search.internal:443"),
+        ("https://h:9200/", "h:9200"),
+        ("http://[::1]:9200/behind/a/proxy", "[::1]:9200"),
+        ("http://[::1]", "[::1]:80"),
+    ] {
+        let url: HttpUrl = text.parse().unwrap_or_else(|error| panic!("{text}: {error}"));
+        assert_eq!((url.target().as_str(), url.as_str()), (target, text));
+    }
+    refused::<HttpUrl>(&[
+        "",
+        "h:9200",
+        "ftp://h",
+        "https://",
+        "https://:9200",
+        "http://h:x",
+        "http://::1",
+        "http://h:99999",
+        "http://user:hunter2@h",
+        "http://h/?a=b",
+        "http://h/#a",
+        "http://h /",
+    ]);
+}
+
+#[test]
 fn secrets_do_not_show_when_printed() {
     let url: RedisUrl = "rediss://user:hunter2@host:1/2".parse().expect("it is sound");
     assert_eq!((url.to_string().as_str(), url.database()), ("rediss://***@host:1/2", 2));
@@ -136,8 +166,9 @@ proptest! {
     }
 
     #[test]
-    fn no_text_panics(text in "\\PC{0,12}|[0-9]{0,22}[a-zA-Z/:@\\[\\]]{0,5}|redis://[a:@/\\[\\]0-9]{0,8}") {
+    fn no_text_panics(text in "\\PC{0,12}|[0-9]{0,22}[a-zA-Z/:@\\[\\]]{0,5}|(redis|https?)://[a:@/\\[\\]0-9]{0,8}") {
         let _ = (text.parse::<ByteSize>(), text.parse::<ConfigDuration>(), text.parse::<Rate>());
         let _ = (text.parse::<MaxAge>(), text.parse::<ListenAddress>(), text.parse::<RedisUrl>().map(|url| url.to_string()));
+        let _ = text.parse::<HttpUrl>().map(|url| url.target());
     }
 }

@@ -1,0 +1,216 @@
+//! An HTTP server that does as it is told: for what real servers do too rarely for a test, such as
+//! cutting a reply off.
+
+use std::io::{self, BufRead, BufReader, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
+
+/// A request as it came.
+#[derive(Debug, Clone, Default)]
+pub struct HttpRequest {
+    /// Such as `POST`.
+    pub method: String,
+    /// With the query.
+    pub path: String,
+    /// Names in lower case.
+    pub headers: Vec<(String, String)>,
+    /// As sent, so perhaps compressed.
+    pub body: Vec<u8>,
+}
+
+impl HttpRequest {
+    /// The value of a header; its name in lower case.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.as_str())
+    }
+}
+
+/// What the server does about a request.
+#[derive(Debug, Clone)]
+pub enum HttpReaction {
+    /// Answers with status, headers and body.
+    Reply(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// Promises this body with status 200, sends so many bytes of it and closes the connection.
+    CutAfter(usize, Vec<u8>),
+    /// Sends these bytes as they are and closes the connection.
+    Raw(Vec<u8>),
+    /// Says nothing for so long, then closes the connection.
+    Silence(Duration),
+}
+
+impl HttpReaction {
+    /// Answers with status and body.
+    pub fn reply(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self::Reply(status, Vec::new(), body.into())
+    }
+}
+
+type Handler = dyn Fn(&HttpRequest) -> HttpReaction + Send + Sync;
+
+/// A running server; its connections end when it is dropped.
+pub struct HttpServer {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    is_encrypted: bool,
+}
+
+struct Shared {
+    handler: Box<Handler>,
+    requests: Mutex<Vec<HttpRequest>>,
+    connections: Mutex<Vec<TcpStream>>,
+    is_over: AtomicBool,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+impl HttpServer {
+    /// Asks `handler` about each request, also about several at once.
+    pub fn start(handler: impl Fn(&HttpRequest) -> HttpReaction + Send + Sync + 'static) -> Self {
+        Self::launch(Box::new(handler), None)
+    }
+
+    /// The same over TLS.
+    pub fn encrypted(
+        tls: Arc<ServerConfig>,
+        handler: impl Fn(&HttpRequest) -> HttpReaction + Send + Sync + 'static,
+    ) -> Self {
+        Self::launch(Box::new(handler), Some(tls))
+    }
+
+    /// Its address, such as `http://127.0.0.1:40123`; with TLS under the name `localhost`.
+    pub fn url(&self) -> String {
+        match self.is_encrypted {
+            true => format!("https://localhost:{}", self.address.port()),
+            false => format!("http://{}", self.address),
+        }
+    }
+
+    /// What was asked so far, in order.
+    pub fn requests(&self) -> Vec<HttpRequest> {
+        self.shared.requests.lock().expect("no handler panicked").clone()
+    }
+
+    fn launch(handler: Box<Handler>, tls: Option<Arc<ServerConfig>>) -> Self {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
+        let address = listener.local_addr().expect("it is bound");
+        let is_encrypted = tls.is_some();
+        let (requests, connections) = (Mutex::default(), Mutex::default());
+        let shared =
+            Arc::new(Shared { handler, requests, connections, is_over: AtomicBool::new(false), tls });
+        let own = shared.clone();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                if own.is_over.load(Ordering::SeqCst) {
+                    return;
+                }
+                let (Ok(stream), shared) = (stream, own.clone()) else { continue };
+                let (Ok(second), Ok(third)) = (stream.try_clone(), stream.try_clone()) else { continue };
+                shared.connections.lock().expect("nothing panics with it").push(second);
+                thread::spawn(move || {
+                    // A client that goes away is what these tests are about.
+                    let _ = shared.serve(stream);
+                    // Closing one of several handles would not end the connection.
+                    let _ = third.shutdown(Shutdown::Both);
+                });
+            }
+        });
+        Self { address, shared, is_encrypted }
+    }
+}
+
+impl Drop for HttpServer {
+    fn drop(&mut self) {
+        self.shared.is_over.store(true, Ordering::SeqCst);
+        // Wakes the listener, which then ends and gives its port back.
+        let _ = TcpStream::connect(self.address);
+        if let Ok(connections) = self.shared.connections.lock() {
+            for connection in connections.iter() {
+                let _ = connection.shutdown(Shutdown::Both);
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn serve(&self, stream: TcpStream) -> io::Result<()> {
+        match &self.tls {
+            None => self.converse(stream),
+            Some(tls) => {
+                let connection = ServerConnection::new(tls.clone()).map_err(io::Error::other)?;
+                self.converse(StreamOwned::new(connection, stream))
+            }
+        }
+    }
+
+    fn converse(&self, stream: impl Read + Write) -> io::Result<()> {
+        let mut stream = BufReader::new(stream);
+        while let Some(request) = read(&mut stream)? {
+            self.requests.lock().expect("nothing panics with it").push(request.clone());
+            let out = stream.get_mut();
+            match (self.handler)(&request) {
+                HttpReaction::Reply(status, headers, body) => {
+                    head(out, status, &headers, body.len())?;
+                    if request.method != "HEAD" {
+                        out.write_all(&body)?;
+                    }
+                    out.flush()?;
+                }
+                HttpReaction::CutAfter(count, body) => {
+                    head(out, 200, &[], body.len())?;
+                    out.write_all(&body[..count])?;
+                    return out.flush();
+                }
+                HttpReaction::Raw(bytes) => {
+                    out.write_all(&bytes)?;
+                    return out.flush();
+                }
+                HttpReaction::Silence(duration) => {
+                    let end = Instant::now() + duration;
+                    while Instant::now() < end && !self.is_over.load(Ordering::SeqCst) {
+                        thread::sleep(Duration::from_millis(10));
+                    }
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+fn head(
+    out: &mut impl Write,
+    status: u16,
+    headers: &[(&'static str, String)],
+    length: usize,
+) -> io::Result<()> {
+    write!(out, "HTTP/1.1 {status} as told\r\ncontent-length: {length}\r\n")?;
+    for (name, value) in headers {
+        write!(out, "{name}: {value}\r\n")?;
+    }
+    out.write_all(b"\r\n")
+}
+
+/// `None` at the end of the connection.
+fn read(stream: &mut impl BufRead) -> io::Result<Option<HttpRequest>> {
+    let mut line = String::new();
+    if stream.read_line(&mut line)? == 0 {
+        return Ok(None);
+    }
+    let mut words = line.split_whitespace().map(str::to_owned);
+    let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    let mut request = HttpRequest { method, path, ..HttpRequest::default() };
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { break };
+        request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
+    let length = request.header("content-length").and_then(|length| length.parse().ok());
+    request.body = vec![0; length.unwrap_or_default()];
+    stream.read_exact(&mut request.body)?;
+    Ok(Some(request))
+}

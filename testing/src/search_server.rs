@@ -1,0 +1,133 @@
+//! An OpenSearch or Elasticsearch node of a test's own.
+
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A running node; ended when dropped, and with the test's process however that ends.
+#[derive(Debug)]
+pub struct SearchServer {
+    child: Child,
+    address: SocketAddr,
+    _folder: TempDir,
+}
+
+impl SearchServer {
+    /// OpenSearch 2.
+    ///
+    /// # Panics
+    /// When it is not installed or does not answer.
+    pub fn opensearch() -> Self {
+        Self::start("opensearch-2.19.1", "scripts/setup.sh")
+    }
+
+    /// Elasticsearch 7.
+    ///
+    /// # Panics
+    /// When it is not installed or does not answer.
+    pub fn elasticsearch() -> Self {
+        Self::start("elasticsearch-7.17.29", "scripts/setup.sh chaos")
+    }
+
+    /// Its address as a pipeline file has it.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Status and body of a request; the body is null where it is no JSON.
+    ///
+    /// # Panics
+    /// When the node does not answer.
+    pub fn request(&self, method: &str, path: &str, body: &Value) -> (u16, Value) {
+        ask(self.address, method, path, body).expect("the node answers")
+    }
+
+    fn start(installed: &str, how: &str) -> Self {
+        let program = cache().join(installed);
+        assert!(program.is_dir(), "{installed} is not installed: run {how}");
+        let folder = TempDir::new().expect("a folder");
+        let log = std::fs::File::create(folder.path().join("log")).expect("a file");
+        // Between finding free ports and taking them, another test may have taken them.
+        for _ in 0..3 {
+            let address = crate::free_address();
+            let mut child = Command::new("java")
+                .args(["-Xmx512m", "-Xms512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"])
+                .arg(format!("-Dlog4j2.configurationFile={}", program.join("log4j2.properties").display()))
+                .args(["-Dopensearch.set.netty.runtime.available.processors=false"])
+                .args(["-Des.set.netty.runtime.available.processors=false"])
+                .arg("-cp")
+                .arg(format!("{0}/lib/*:{0}", program.display()))
+                .arg("SearchNode")
+                .arg(folder.path())
+                .args([address.port(), crate::free_address().port()].map(|port| port.to_string()))
+                // The node ends when this pipe does.
+                .stdin(Stdio::piped())
+                .stdout(log.try_clone().expect("a second handle"))
+                .stderr(log.try_clone().expect("a second handle"))
+                .spawn()
+                .unwrap_or_else(|error| panic!("java cannot be started ({error}): run {how}"));
+            if is_ready(&mut child, address) {
+                return Self { child, address, _folder: folder };
+            }
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+        let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
+        panic!("{installed} does not start: {log}");
+    }
+}
+
+impl Drop for SearchServer {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Where `scripts/setup.sh` puts what it fetches.
+fn cache() -> PathBuf {
+    let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")));
+    cache.expect("HOME is set").join("pump")
+}
+
+/// Waits until it answers; false when it ends instead.
+fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
+    let limit = Instant::now() + Duration::from_secs(120);
+    while Instant::now() < limit {
+        if child.try_wait().expect("it can be asked").is_some() {
+            return false;
+        }
+        let path = "/_cluster/health?wait_for_status=yellow&timeout=30s";
+        if matches!(ask(address, "GET", path, &Value::Null), Ok((200, _))) {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    false
+}
+
+/// In HTTP/1.0, so that the reply ends with the connection.
+fn ask(address: SocketAddr, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
+    let body = if body.is_null() { String::new() } else { body.to_string() };
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
+         Content-Length: {}\r\n\r\n{body}",
+        body.len()
+    )?;
+    let mut reply = Vec::new();
+    stream.read_to_end(&mut reply)?;
+    let end = reply.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(reply.len());
+    let head = String::from_utf8_lossy(&reply[..end]);
+    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    let body = reply.get(end + 4..).unwrap_or_default();
+    Ok((status.unwrap_or_default(), serde_json::from_slice(body).unwrap_or_default()))
+}
