@@ -16,10 +16,7 @@ pub(super) fn check(template: &Template) -> Result<(), String> {
     // A sign that no name may have, so that it stands for dates and fields only.
     const GAP: char = '*';
     let pattern = template.pattern(GAP);
-    if !pattern.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
-        return Err("a name begins with a small letter or a digit, not with a value".to_owned());
-    }
-    let is_allowed = |c: char| !c.is_uppercase() && !c.is_whitespace() && !"\\/?\"<>|,#:*".contains(c);
+    let is_allowed = |c: char| !c.is_uppercase() && !c.is_whitespace() && !"\\/?\"<>|,#:*%".contains(c);
     let written = pattern.chars().filter(|c| *c != GAP).count();
     let gaps = pattern.chars().count() - written;
     // A star that was written cannot be told from a gap but by their number.
@@ -29,6 +26,9 @@ pub(super) fn check(template: &Template) -> Result<(), String> {
     }
     if is_star_written {
         return Err("`*` cannot be part of an index's name: use small letters, digits, _ . -".to_owned());
+    }
+    if !pattern.starts_with(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()) {
+        return Err("a name begins with fixed text, and that with a small letter or a digit".to_owned());
     }
     if pattern.len() > MAX_NAME {
         return Err(format!("a name has at most {MAX_NAME} bytes"));
@@ -72,9 +72,10 @@ mod tests {
 
     #[test]
     fn a_name_that_servers_refuse_is_refused() {
-        for text in
-            ["{api_id}", "%Y", "_all", "-a", ".a", "Tyk", "tyK", "a b", "a/b", "a*", "a,b", "a#b", "a:b"]
-        {
+        for text in [
+            "{api_id}", "%Y", "_all", "-a", ".a", "Tyk", "tyK", "a b", "a%%b", "a/b", "a*", "a,b", "a#b",
+            "a:b",
+        ] {
             assert!(checked(text).is_err(), "{text}");
         }
         assert!(checked(&"a".repeat(256)).is_err());

@@ -131,8 +131,9 @@ impl Sink for ElasticsearchSink {
 
 impl ElasticsearchSink {
     async fn get_ready(&self, deadline: Deadline) -> Result<(), SinkError> {
-        if let Some(Server { product, major }) = self.meet(deadline).await? {
-            info!(sink = &*self.name, product, major, "cluster found");
+        match self.meet(deadline).await? {
+            Some(Server { product, major }) => info!(sink = &*self.name, product, major, "cluster found"),
+            None => warn!(sink = &*self.name, "the credentials may not ask for the cluster's version"),
         }
         if self.config.install_template {
             self.install_template(deadline).await?;
@@ -145,10 +146,7 @@ impl ElasticsearchSink {
         let reply = self.client.send(Method::Get, "", None, deadline).await?;
         match reply.status {
             200 => Server::read(&reply.body).map(Some),
-            403 => {
-                warn!(sink = &*self.name, "the credentials may not ask for the cluster's version");
-                Ok(None)
-            }
+            403 => Ok(None),
             _ => Err(refusal(&reply)),
         }
     }

@@ -120,3 +120,21 @@ async fn records_without_an_item_come_again() {
     let error = outcome(HttpReaction::reply(200, items(&[(201, None); 6]))).await.expect_err("too many");
     assert_eq!(error.kind(), SinkErrorKind::Retry, "{error}");
 }
+
+#[tokio::test]
+async fn a_reply_in_chunks_is_read_to_its_end() {
+    let body = items(&[(201, None); 5]);
+    let (first, second) = body.split_at(30);
+    let raw = format!(
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\nX-elastic-product: Elasticsearch\r\n\r\n\
+         {:x}\r\n{first}\r\n{:x}\r\n{second}\r\n0\r\n\r\n",
+        first.len(),
+        second.len()
+    );
+    let answers = outcome(HttpReaction::Raw(raw.clone().into_bytes())).await.expect("a whole reply");
+    assert_eq!(answers, Answers::delivered(5));
+    // Without its last chunk it is cut off.
+    let cut = raw.trim_end_matches("0\r\n\r\n").to_owned();
+    let error = outcome(HttpReaction::Raw(cut.into_bytes())).await.expect_err("cut off");
+    assert_eq!(error.kind(), SinkErrorKind::Retry, "{error}");
+}
