@@ -60,7 +60,9 @@ fn a_file_of_tls_that_is_missing_or_wrong_ends_the_start_with_its_key() {
         (right.replace("ca.pem", "missing.pem"), ["`tls.ca_file` cannot be read", "missing.pem"]),
         (right.replace("client.key", "client.pem"), ["a file under `tls` is not PEM as it should be", "key"]),
     ] {
-        std::fs::write(folder.path().join("pipeline.yaml"), pipeline(&keys)).expect("written");
+        // The default address may be taken on this machine.
+        let text = pipeline(&keys) + "\nadmin: { listen: \"127.0.0.1:0\" }\n";
+        std::fs::write(folder.path().join("pipeline.yaml"), text).expect("written");
         let output = Command::new(env!("CARGO_BIN_EXE_pump"))
             .args(["run", "-c", "pipeline.yaml"])
             .current_dir(folder.path())
