@@ -3,12 +3,11 @@
 use schemars::JsonSchema;
 use serde::Deserialize;
 
-/// TLS to a server. Files are PEM, and are read again for each new connection, so that a renewed
-/// certificate needs no restart.
+/// TLS to a server. The files are PEM; each plugin's page says when they are read again.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TlsConfig {
-    /// The certificates of the authorities that are trusted; without this key those of the system.
+    /// Certificates of authorities that are trusted; without this key the well-known ones.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub ca_file: Option<String>,
