@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use pump_core::config::{
-    ConfigError, ConfigErrors, DeadLetterConfig, MaxAge, Pipeline, SinkEntry, SourceEntry, load,
+    ConfigError, ConfigErrors, DeadLetterConfig, MaxAge, Pipeline, SinkEntry, SinkKeys, SourceEntry, load,
 };
 use pump_core::dead_letter::{DeadLetterArchive, DeadLetterStore, DirectoryStore};
 use pump_core::edit::Edits;
@@ -15,6 +15,7 @@ use pump_core::filter::Filter;
 use pump_core::plugin::{
     BatchDefaults, Buffer, Mode, PlannedSink, PlannedSource, Registry, SinkContext, SourceContext,
 };
+use pump_core::preview::{Preview, PreviewParts};
 use pump_core::record::{IdKey, Kind};
 use pump_core::{LaneSettings, RetrySettings};
 
@@ -249,8 +250,24 @@ impl Plan {
 }
 
 impl SinkPlanned {
+    /// What its lane would make of records; the sink is not opened.
+    pub(crate) fn preview(self, id_key: &Arc<IdKey>) -> Preview {
+        let Self { entry, planned, kinds, edits, .. } = self;
+        Preview::new(PreviewParts {
+            sources: sources(&entry),
+            kinds,
+            filter: Filter::new(&entry.keys.filter),
+            edits,
+            additions: additions(&entry.keys),
+            body: planned.plan.body,
+            route: planned.plan.route,
+            id_key: id_key.clone(),
+        })
+    }
+
     async fn open(self) -> anyhow::Result<LaneBlueprint> {
         let Self { name, entry, planned, kinds, edits, batch } = self;
+        let sources = sources(&entry);
         let keys = entry.keys;
         let sink = (planned.open)(SinkContext { name: name.clone(), format: keys.format })
             .await
@@ -258,12 +275,12 @@ impl SinkPlanned {
         Ok(LaneBlueprint {
             name,
             sink,
-            sources: Some(entry.sources.iter().map(|source| source.as_str().into()).collect()),
+            sources: Some(sources),
             kinds,
             is_required: keys.required,
             filter: Filter::new(&keys.filter),
             edits,
-            additions: Additions::new(keys.add.iter().map(|(name, value)| (name.as_str(), value.as_str()))),
+            additions: additions(&keys),
             body: planned.plan.body,
             route: planned.plan.route,
             settings: LaneSettings {
@@ -282,6 +299,14 @@ impl SinkPlanned {
             },
         })
     }
+}
+
+fn sources(entry: &SinkEntry) -> Vec<Arc<str>> {
+    entry.sources.iter().map(|source| source.as_str().into()).collect()
+}
+
+fn additions(keys: &SinkKeys) -> Additions {
+    Additions::new(keys.add.iter().map(|(name, value)| (name.as_str(), value.as_str())))
 }
 
 /// Opens the store of dead letters, and contacts nobody. `max_size` is written instead of the file's.

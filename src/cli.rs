@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use pump_core::config::ConfigErrors;
 use pump_core::plugin::{Mode, Registry};
 
-use crate::{assemble, check, plugins, run};
+use crate::{assemble, check, plugins, preview, run};
 
 /// Takes records from a buffer and delivers each of them, at least once, to every sink that wants it.
 #[derive(Debug, Parser)]
@@ -35,6 +35,8 @@ enum Command {
         #[arg(long)]
         connect: bool,
     },
+    /// Show what each sink would send for records of a file; nothing is sent, opened or contacted.
+    Test(preview::TestArguments),
     /// See pump at work: made-up traffic goes through the log into files and a live summary.
     #[cfg(feature = "demo")]
     Demo(crate::demo::DemoArguments),
@@ -107,6 +109,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         Command::Check { files, connect } => {
             check::check(assemble::load_plan(&files.config, registry)?, connect)
         }
+        Command::Test(arguments) => preview::test(&arguments, registry),
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => crate::demo::demo(&arguments),
         Command::DeadLetters(command) => crate::dead_letters::run(command, registry),

@@ -1,8 +1,8 @@
 //! The `pump` command as a library, so that a binary with sources and sinks of its own is one line:
 //! `pump::main(pump::builtin().sink::<MySink>())`.
 //!
-//! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `demo`,
-//! `dead_letters` and `plugins` are its commands; `assemble` makes a pump of a pipeline file; `admin` serves the endpoints.
+//! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `preview`
+//! (`pump test`), `demo`, `dead_letters` and `plugins` are its commands; `assemble` makes a pump of a pipeline file; `admin` serves the endpoints.
 
 mod admin;
 mod assemble;
@@ -12,7 +12,9 @@ mod dead_letters;
 #[cfg(feature = "demo")]
 mod demo;
 mod logging;
+mod output;
 mod plugins;
+mod preview;
 mod run;
 mod screen;
 

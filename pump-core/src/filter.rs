@@ -67,31 +67,53 @@ impl Filter {
 
     /// Whether the lane takes this record. `view` is the record before `omit` and `redact`.
     pub fn accepts(&self, view: &View<'_>) -> bool {
+        self.refusal(view).is_none()
+    }
+
+    /// The setting that keeps this record from the lane, such as `skip_api_ids`; `None` when it is taken.
+    pub fn refusal(&self, view: &View<'_>) -> Option<&'static str> {
         match view {
-            View::Transaction(transaction) => {
-                self.response_codes.accept(Some(&transaction.response_code))
-                    && self.api_ids.accept(Some(transaction.api_id.bytes()))
-                    && self.org_ids.accept(Some(transaction.org_id.bytes()))
-            }
+            View::Transaction(transaction) => self.refusal_of(
+                transaction.response_code,
+                transaction.api_id.bytes(),
+                transaction.org_id.bytes(),
+            ),
             View::Uptime(uptime) => {
-                self.response_codes.accept(Some(&uptime.response_code))
-                    && self.api_ids.accept(Some(uptime.api_id.bytes()))
-                    && self.org_ids.accept(Some(uptime.org_id.bytes()))
+                self.refusal_of(uptime.response_code, uptime.api_id.bytes(), uptime.org_id.bytes())
             }
-            View::Object(object) => self.accepts_object(*object),
+            View::Object(object) => self.refusal_of_object(*object),
         }
     }
 
+    fn refusal_of(&self, response_code: i64, api_id: &[u8], org_id: &[u8]) -> Option<&'static str> {
+        self.response_codes
+            .refusal(Some(&response_code), RESPONSE_CODES)
+            .or_else(|| self.api_ids.refusal(Some(api_id), API_IDS))
+            .or_else(|| self.org_ids.refusal(Some(org_id), ORG_IDS))
+    }
+
     // Each member that is asked for is a walk through the object, so lists that ask for nothing do not ask.
-    fn accepts_object(&self, object: Object<'_>) -> bool {
-        let accept_text = |lists: &Lists<Box<[u8]>>, name| {
-            lists.is_empty() || lists.accept(object.text(name).as_deref().map(str::as_bytes))
+    fn refusal_of_object(&self, object: Object<'_>) -> Option<&'static str> {
+        let text = |lists: &Lists<Box<[u8]>>, member, names| match lists.is_empty() {
+            true => None,
+            false => lists.refusal(object.text(member).as_deref().map(str::as_bytes), names),
         };
-        accept_text(&self.api_ids, "api_id")
-            && accept_text(&self.org_ids, "org_id")
-            && (self.response_codes.is_empty() || self.response_codes.accept(response_code(object).as_ref()))
+        let code = || match self.response_codes.is_empty() {
+            true => None,
+            false => self.response_codes.refusal(response_code(object).as_ref(), RESPONSE_CODES),
+        };
+        text(&self.api_ids, "api_id", API_IDS)
+            .or_else(|| text(&self.org_ids, "org_id", ORG_IDS))
+            .or_else(code)
     }
 }
+
+/// The settings of an allow list and of the block list beside it.
+type Names = [&'static str; 2];
+
+const API_IDS: Names = ["api_ids", "skip_api_ids"];
+const ORG_IDS: Names = ["org_ids", "skip_org_ids"];
+const RESPONSE_CODES: Names = ["response_codes", "skip_response_codes"];
 
 /// The response code that an object tells of, if any.
 fn response_code(object: Object<'_>) -> Option<i64> {
@@ -113,14 +135,18 @@ impl<T> Lists<T> {
         self.allow.is_empty() && self.block.is_empty()
     }
 
-    fn accept<Q: Ord + ?Sized>(&self, value: Option<&Q>) -> bool
+    /// Which of the two lists refuses a value.
+    fn refusal<Q: Ord + ?Sized>(&self, value: Option<&Q>, [allow, block]: Names) -> Option<&'static str>
     where
         T: std::borrow::Borrow<Q>,
     {
         let is_in = |list: &[T]| {
             value.is_some_and(|value| list.binary_search_by(|entry| entry.borrow().cmp(value)).is_ok())
         };
-        !is_in(&self.block) && (self.allow.is_empty() || is_in(&self.allow))
+        if is_in(&self.block) {
+            return Some(block);
+        }
+        (!self.allow.is_empty() && !is_in(&self.allow)).then_some(allow)
     }
 }
 
@@ -227,6 +253,17 @@ mod tests {
         assert!(allow.accepts(&object(r#"{"status":"error","code":503}"#)));
         assert!(!allow.accepts(&object(r#"{"status":200,"code":503}"#)));
         assert!(!allow.accepts(&object(r#"{"status":[503]}"#)));
+    }
+
+    #[test]
+    fn the_setting_that_refuses_a_record_is_named() {
+        let filter = filter(r#"{"api_ids":["a","b"],"skip_api_ids":["b"],"skip_response_codes":[404]}"#);
+        let refusals = [("a", 200), ("b", 200), ("c", 200), ("a", 404)]
+            .map(|(api_id, code)| filter.refusal(&transaction(api_id, "o", code)));
+        assert_eq!(refusals, [None, Some("skip_api_ids"), Some("api_ids"), Some("skip_response_codes")]);
+        assert_eq!(filter.refusal(&object(r#"{"api_id":"b"}"#)), Some("skip_api_ids"));
+        assert_eq!(filter.refusal(&object(r#"{"api_id":"a","status":404}"#)), Some("skip_response_codes"));
+        assert_eq!(filter.refusal(&object("{}")), Some("api_ids"));
     }
 
     #[test]

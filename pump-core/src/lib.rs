@@ -3,7 +3,8 @@
 //! It knows no client library of any destination. In reading order: [`record`] is what travels,
 //! [`plugin`] is what a source and a sink promise, [`log`] lies between them, a lane (private) is one
 //! sink's way through the log, [`engine`] puts them together. [`config`] reads the pipeline file;
-//! [`encode`], [`edit`], [`filter`] and [`template`] are what lanes do to records.
+//! [`encode`], [`edit`], [`filter`] and [`template`] are what lanes do to records, and [`preview`] does
+//! it without sending anything.
 
 pub mod accounting;
 mod buffer_pool;
@@ -17,6 +18,7 @@ mod lane;
 pub mod log;
 pub mod news;
 pub mod plugin;
+pub mod preview;
 pub mod record;
 pub mod statistics;
 pub mod template;

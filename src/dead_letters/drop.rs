@@ -7,10 +7,11 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use super::selection::Which;
+use super::store;
 use super::walker::{self, Unreadable};
-use super::{output, store};
 use crate::assemble::Plan;
 use crate::cli::Failure;
+use crate::output;
 
 /// Counts what is meant, asks, and removes exactly that: what is appended meanwhile stays.
 pub(super) async fn drop_letters(plan: &Plan, which: &Which, is_sure: bool) -> Result<(), Failure> {

@@ -10,10 +10,11 @@ use pump_core::record::Timestamp;
 use serde_json::json;
 
 use super::selection::Which;
+use super::store;
 use super::walker::{self, Found, Unreadable};
-use super::{output, store};
 use crate::assemble::Plan;
 use crate::cli::Failure;
+use crate::output;
 
 /// What letters of one sink and reason have in common.
 #[derive(Debug, Clone, Copy)]

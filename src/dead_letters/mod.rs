@@ -5,7 +5,6 @@
 
 mod drop;
 mod list;
-mod output;
 mod replay;
 mod selection;
 mod show;

@@ -22,12 +22,12 @@ use pump_core::plugin::Registry;
 use pump_core::record::Kind;
 use pump_core::statistics::LaneState;
 
-use super::output;
 use super::selection::Which;
 use super::walker::{self, Unreadable};
 use crate::assemble::{self, Plan};
 use crate::cli::Failure;
 use crate::logging;
+use crate::output;
 use crate::run::stop_signal;
 use crate::screen::Screen;
 

@@ -10,13 +10,11 @@ use pump_core::encode::{Additions, Encoder, FullEncoder};
 use pump_core::record::{Chunk, ChunkHead, Parsed, Partition, Timestamp};
 
 use super::selection::Which;
+use super::store;
 use super::walker::{self, Unreadable};
-use super::{output, store};
 use crate::assemble::Plan;
 use crate::cli::Failure;
-
-/// How much of a body that is no record is shown.
-const MAX_RAW: usize = 512;
+use crate::output;
 
 pub(super) async fn show(plan: &Plan, which: &Which, limit: usize, as_lines: bool) -> Result<(), Failure> {
     let store = store(plan)?;
@@ -77,7 +75,7 @@ fn describe(letter: &DeadLetter, at: Timestamp) -> String {
         let _ = writeln!(text, "  {}", plain(record));
     }
     if records.is_empty() {
-        let _ = writeln!(text, "  {} bytes: {}", letter.body.len(), raw(&letter.body));
+        let _ = writeln!(text, "  {} bytes: {}", letter.body.len(), output::raw(&letter.body));
     }
     text.push('\n');
     text
@@ -103,11 +101,4 @@ fn records(letter: &DeadLetter) -> Vec<String> {
         String::from_utf8_lossy(&out).into_owned()
     };
     chunk.records().map(encode).collect()
-}
-
-/// The beginning of bytes that are no record, as a string literal has them.
-fn raw(body: &[u8]) -> String {
-    let shown = &body[..body.len().min(MAX_RAW)];
-    let dots = if shown.len() < body.len() { "…" } else { "" };
-    format!("\"{}\"{dots}", shown.escape_ascii())
 }

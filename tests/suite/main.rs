@@ -5,6 +5,7 @@ mod dead_letters;
 mod documents;
 mod gateway;
 mod layout;
+mod preview;
 mod process;
 mod real_gateway;
 mod redis_in_production;

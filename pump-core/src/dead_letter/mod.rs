@@ -60,7 +60,8 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
-    pub(crate) fn undecodable(head: &ChunkHead, entry: &Undecodable) -> Self {
+    /// What becomes of an entry that is no sound record.
+    pub fn undecodable(head: &ChunkHead, entry: &Undecodable) -> Self {
         Self {
             sink: None,
             reason: entry.error.code.into(),

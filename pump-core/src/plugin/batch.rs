@@ -110,6 +110,12 @@ impl Batch {
         self.parts.first().map_or(0, first)
     }
 
+    /// Its first record.
+    pub(crate) fn first_entry(&self) -> Option<Entry<'_>> {
+        let (part, index) = self.places().next()?;
+        Some(Entry { batch: self, part, index: index as usize })
+    }
+
     /// Every record with its place in the log, in order.
     pub(crate) fn places(&self) -> impl Iterator<Item = (&Part, u32)> {
         self.parts.iter().flat_map(|part| part.indices().map(move |index| (part, index)))

@@ -28,6 +28,7 @@ pub use id::{IdKey, RecordId, RecordIdError};
 pub use lists::{
     GraphqlError, GraphqlErrors, GraphqlPath, PathItem, PathPairs, TextList, TextListMap, TextMap, sorted,
 };
+pub use msgpack::split_msgpack;
 pub use object::{Member, Members, Object};
 pub use text::Text;
 pub use time::{Civil, Timestamp, TimestampError};

@@ -1,15 +1,18 @@
 //! Reads msgpack as gateways write it, and accepts what Tyk Pump's decoder accepts.
 //!
 //! [`cursor`] reads single values, [`structure`] reads structures, [`transaction`] and [`uptime`] are
-//! the records' fields, [`walk`] finds the records in an entry. `docs/records.md` lists what is
+//! the records' fields, [`walk`] finds the records in an entry, [`concatenation`] finds entries in a
+//! file. `docs/records.md` lists what is
 //! accepted and where that differs from Tyk Pump.
 
+mod concatenation;
 pub(super) mod cursor;
 mod structure;
 pub(super) mod transaction;
 mod uptime;
 mod walk;
 
+pub use concatenation::split_msgpack;
 pub(super) use walk::{walk_transactions, walk_uptimes};
 
 use super::{Transaction, Uptime};

@@ -2,8 +2,11 @@
 
 use std::io::{self, Write};
 
+/// How much of a body that is no record is shown.
+const MAX_RAW: usize = 512;
+
 /// Writes to standard output; returns whether anybody still reads.
-pub(super) fn write(bytes: &[u8]) -> anyhow::Result<bool> {
+pub(crate) fn write(bytes: &[u8]) -> anyhow::Result<bool> {
     let mut out = io::stdout().lock();
     match out.write_all(bytes).and_then(|()| out.flush()) {
         Ok(()) => Ok(true),
@@ -13,13 +16,20 @@ pub(super) fn write(bytes: &[u8]) -> anyhow::Result<bool> {
 }
 
 /// What came from outside, with control characters made visible.
-pub(super) fn plain(text: &str) -> String {
+pub(crate) fn plain(text: &str) -> String {
     let escaped = |c: char| if c.is_control() { c.escape_default().collect() } else { vec![c] };
     text.chars().flat_map(escaped).collect()
 }
 
+/// The beginning of bytes that are no record, as a string literal has them.
+pub(crate) fn raw(body: &[u8]) -> String {
+    let shown = &body[..body.len().min(MAX_RAW)];
+    let dots = if shown.len() < body.len() { "…" } else { "" };
+    format!("\"{}\"{dots}", shown.escape_ascii())
+}
+
 /// A size for a person: `12.3 MiB`.
-pub(super) fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 4] = ["KiB", "MiB", "GiB", "TiB"];
     if bytes < 1024 {
         return format!("{bytes} B");
@@ -32,8 +42,13 @@ pub(super) fn size(bytes: u64) -> String {
 }
 
 /// `1 letter`, `2 letters`.
-pub(super) fn letters(count: u64) -> String {
-    if count == 1 { "1 letter".to_owned() } else { format!("{count} letters") }
+pub(crate) fn letters(count: u64) -> String {
+    counted(count, "letter")
+}
+
+/// So many of a thing whose plural ends in s.
+pub(crate) fn counted(count: u64, what: &str) -> String {
+    if count == 1 { format!("1 {what}") } else { format!("{count} {what}s") }
 }
 
 #[cfg(test)]
