@@ -23,6 +23,10 @@ use crate::redis_tls::explained;
 /// The code of an error that no server sent, where only one of a server can stand.
 const UNREACHABLE: &str = "UNREACHABLE";
 
+/// How often a connection to a Cluster is made anew at most: while one of its servers is away, the others
+/// are served by the one that there is.
+const REBUILD_INTERVAL: Duration = Duration::from_secs(5);
+
 /// How often Sentinels are asked whether the primary is still the one we speak to.
 const VERIFY_INTERVAL: Duration = Duration::from_secs(5);
 
@@ -35,6 +39,7 @@ pub(crate) struct Connection {
 /// What there is now, and when it was last found to be right.
 struct Current {
     link: Link,
+    made: Instant,
     verified: Instant,
 }
 
@@ -69,8 +74,9 @@ impl Connection {
     /// The connection, made now if there is none that works.
     pub(crate) async fn get(&self) -> RedisResult<Link> {
         let mut current = self.current.lock().await;
-        if let Some(Current { link, verified }) = &mut *current
-            && !link.is_broken.load(Ordering::Relaxed)
+        if let Some(Current { link, made, verified }) = &mut *current
+            && (!link.is_broken.load(Ordering::Relaxed)
+                || (link.is_cluster() && made.elapsed() < REBUILD_INTERVAL))
         {
             if link.primary.is_some() && verified.elapsed() >= VERIFY_INTERVAL {
                 *verified = Instant::now();
@@ -86,7 +92,8 @@ impl Connection {
             Found::Cluster(connection) => (Wire::Cluster(connection), None),
         };
         let link = Link { wire, primary, is_broken: Arc::default() };
-        *current = Some(Current { link: link.clone(), verified: Instant::now() });
+        let now = Instant::now();
+        *current = Some(Current { link: link.clone(), made: now, verified: now });
         Ok(link)
     }
 
@@ -105,6 +112,10 @@ impl Connection {
 }
 
 impl Link {
+    fn is_cluster(&self) -> bool {
+        matches!(self.wire, Wire::Cluster(_))
+    }
+
     /// The servers that hold keys, for what has to be asked of each.
     pub(crate) async fn primaries(&mut self) -> RedisResult<Vec<Primary>> {
         let Wire::Cluster(cluster) = &mut self.wire else { return Ok(vec![Primary::Only]) };
@@ -223,7 +234,8 @@ fn as_answer(error: RedisError) -> ServerError {
 /// command within a script has another code, and the word within its text.
 fn is_of_no_primary(code: &str, details: Option<&str>) -> bool {
     let is_one = |text: &str| text.contains("READONLY") || text.contains("MASTERDOWN");
-    is_one(code) || (code == "ERR" && details.is_some_and(is_one))
+    // A transaction does not say why it was refused.
+    is_one(code) || code == "EXECABORT" || (code == "ERR" && details.is_some_and(is_one))
 }
 
 #[cfg(test)]
@@ -264,7 +276,13 @@ mod tests {
         pipeline.get("key").set("key", "value").ignore_errors();
         let mut link = connection.get().await.expect("redis answers");
         let _: Vec<RedisResult<Value>> = pipeline.query_async(&mut link).await.expect("redis answers");
-        assert_ne!(id(&connection).await, before);
+        let now = id(&connection).await;
+        assert_ne!(now, before);
+        let mut transaction = redis::pipe();
+        transaction.atomic().set("key", "value");
+        let mut link = connection.get().await.expect("redis answers");
+        transaction.exec_async(&mut link).await.expect_err("it must not be written to");
+        assert_ne!(id(&connection).await, now);
     }
 
     #[test]

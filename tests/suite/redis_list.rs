@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pump_testing::{LossyProxy, RedisServer};
+use pump_testing::{LossyProxy, RedisOptions, RedisServer};
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -342,6 +342,34 @@ fn an_outage_of_one_redis_stops_no_other_source() {
             sources.iter().any(|source| source["name"] == "second" && source["records"]["read"] == 1_000)
         })
     });
+}
+
+/// What fills a Redis is often what waits for a sink: once the sink is there, it is drained, also by a pump
+/// that finds it full.
+#[test]
+fn a_redis_that_is_full_is_drained() {
+    let redis = RedisServer::with(RedisOptions { max_memory: 12 << 20, ..RedisOptions::default() });
+    let folder = folder();
+    push(&redis.url(), 0, 2_000, SMALL);
+    let stuck = pipeline(&redis)
+        .replace("    kinds: [transaction]\n", "    kinds: [transaction]\n    rate_limit: 1/s\n");
+    let mut pump = PumpProcess::start(folder.path(), "stuck", &stuck, &[]);
+    pump.wait_until(Duration::from_secs(20), "segments", |_| {
+        redis.keys().iter().any(|key| key.contains(":pump:seg:"))
+    });
+    pump.kill();
+    let mut connection = redis.connection();
+    let full = (0..1_000).find_map(|number| {
+        let mut fill = redis::cmd("SET");
+        fill.arg(format!("filler:{number}")).arg(vec![b'x'; 64 << 10]).exec(&mut connection).err()
+    });
+    assert_eq!(full.as_ref().and_then(redis::RedisError::code), Some("OOM"));
+    let mut pump = PumpProcess::start(folder.path(), "sound", &pipeline(&redis), &[]);
+    pump.wait_until(Duration::from_secs(30), "drained", |status| {
+        status["sources"][0]["records"]["backlog"] == 0 && status["lanes"][0]["records"]["pending"] == 0
+    });
+    pump.stop();
+    assert!(repeats(&out(&folder), 2_000) <= 2_000);
 }
 
 /// A failover can lose a segment from its index; a drain knows of it before it says that it is done.

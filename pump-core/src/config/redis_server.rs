@@ -122,7 +122,13 @@ impl RedisServer {
     /// the same, however they are written.
     pub fn places(&self) -> Vec<String> {
         let database = self.database.unwrap_or_else(|| self.url.as_ref().map_or(0, RedisUrl::database));
-        let nodes = self.nodes.iter().flatten().map(|node| format!("{}:{}", node.host, node.port));
+        if self.mode == RedisMode::Cluster {
+            // Any of its servers leads to all of it.
+            return vec!["a cluster".into()];
+        }
+        let host =
+            |node: &HostPort| if node.host == "localhost" { "127.0.0.1".into() } else { node.host.clone() };
+        let nodes = self.nodes.iter().flatten().map(|node| format!("{}:{}", host(node), node.port));
         let servers = self.url.iter().map(RedisUrl::server).chain(nodes);
         servers.map(|server| format!("{}/{database}", server.to_ascii_lowercase())).collect()
     }

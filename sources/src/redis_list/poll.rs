@@ -1,12 +1,14 @@
 //! Looking at the lists, several times a second: what each wants, and what the operator must be told.
 //!
-//! Each list is judged by itself. What is wrong with one of them, such as a missing permission, is told
-//! and tried again; only what is wrong with the server, or the way to it, ends the round.
+//! Each list is judged by itself. What a server says no to, be it a missing permission or a full memory, is
+//! told and tried again; only a broken way to the server ends the round. Questions about the server as a
+//! whole, such as how full it is, end nothing.
 
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pump_core::config::RedisMode;
 use pump_core::plugin::Mode;
 use pump_core::record::Partition;
 use redis::RedisError;
@@ -29,6 +31,10 @@ const MAX_UNREAD: usize = 2;
 const SURVEY_INTERVAL: Duration = Duration::from_secs(1);
 /// How often segments are looked for that are in no index.
 const BEGIN_INTERVAL: Duration = Duration::from_secs(3_600);
+/// How soon that search is made again after a seal, or what it found itself, was refused.
+const SEARCH_AFTER_REFUSAL: Duration = Duration::from_secs(30);
+/// How soon after trouble the server is asked again.
+const AFTER_TROUBLE: Duration = Duration::from_secs(2);
 /// Steps of that search between two looks at the lists, which must not wait for its end: with ten
 /// million keys it takes minutes.
 const SEARCH_STEPS: usize = 10;
@@ -39,41 +45,65 @@ impl Running {
         let now = Instant::now();
         self.poll_at = now + self.config.seal_interval.get().clamp(MIN_POLL_INTERVAL, POLL_INTERVAL);
         if now >= self.begin_at {
-            self.begin().await?;
-            self.begin_at = now + BEGIN_INTERVAL;
-            self.search = Some(Search::default());
+            if let Err(trouble) = self.begin().await {
+                let Trouble::Redis(error) = trouble else { return Err(trouble) };
+                self.go_on_after(error)?;
+                self.begin_at = Instant::now() + AFTER_TROUBLE;
+            } else {
+                self.begin_at = now + BEGIN_INTERVAL;
+                self.search = Some(Search::default());
+            }
         }
-        self.look().await?;
+        let is_whole = self.look().await?;
         if Instant::now() >= self.survey_at {
-            self.survey().await?;
+            let answer = self.survey().await;
             self.survey_at = Instant::now() + SURVEY_INTERVAL;
+            if let Err(error) = answer {
+                self.go_on_after(error)?;
+                self.survey_at = Instant::now() + AFTER_TROUBLE;
+            }
         }
-        self.search().await?;
-        // What is to be drained is known once no segment is hidden any more.
-        if self.port.mode() == Mode::Drain && self.search.is_none() {
+        if let Err(error) = self.search().await {
+            self.go_on_after(error)?;
+        }
+        // What is to be drained is known once no segment is hidden any more, and no list left out.
+        if self.port.mode() == Mode::Drain && self.search.is_none() && (is_whole || self.to_drain.is_some()) {
             self.look_at_drain().await?;
         }
         self.tell();
         Ok(())
     }
 
-    async fn look(&mut self) -> Result<(), RedisError> {
+    /// A question about the server as a whole has no answer. Lists go on where another server, or this one,
+    /// may still answer for them.
+    fn go_on_after(&mut self, error: RedisError) -> Result<(), RedisError> {
+        if error.code().is_none() && self.config.mode != RedisMode::Cluster {
+            return Err(error);
+        }
+        self.troubles.add_of_server(Instant::now(), error.to_string());
+        Ok(())
+    }
+
+    /// Looks at each list; whether all could be looked at and got what they wanted.
+    async fn look(&mut self) -> Result<bool, RedisError> {
         self.resolve_unsure().await?;
         let states = self.server.look(&self.looks).await?;
         // Whose turn it is to be read is first to be taken, too.
         let mut states: Vec<_> = states.into_iter().enumerate().collect();
         states.rotate_left(self.turn % self.lists.len().max(1));
+        let mut is_whole = true;
         for (list, state) in states {
             let answer = match state {
                 Ok(state) => of_one_list(self.look_at(list, &state).await)?,
                 Err(error) => Err(error),
             };
             if let Err(error) = answer {
+                is_whole = false;
                 let keys = &self.lists[list].0;
                 self.trouble_with(keys.list.clone(), &error);
             }
         }
-        Ok(())
+        Ok(is_whole)
     }
 
     async fn look_at(&mut self, list: usize, state: &ListState) -> Result<(), RedisError> {
@@ -117,30 +147,52 @@ impl Running {
             }
             Wish::Seal => {
                 let segment = keys.new_segment();
-                let sealed = self.server.seal(keys, &segment, &token, lease).await;
-                // Whatever the answer, what was there cannot be told any more from what expired.
-                if !matches!(sealed, Ok(None)) {
-                    self.watch.sealed(keys);
-                }
-                match sealed {
+                match self.server.seal(keys, &segment, &token, lease).await {
                     Ok(None) => {}
                     Ok(Some(length)) => {
+                        self.watch.sealed(keys);
                         self.lists[list].1.sealed(now);
                         self.granted(list, now, segment, token, 0..length);
                     }
                     Err(error) => {
-                        self.unsure.push(Unsure { list, segment, token });
+                        if self.seal_failed(keys, &error) {
+                            self.unsure.push(Unsure { list, segment, token });
+                        }
                         return Err(error);
                     }
                 }
             }
             Wish::Shelter => {
-                self.watch.sealed(keys);
-                self.server.seal(keys, &keys.new_segment(), &token, Duration::ZERO).await?;
-                debug!(list = &*keys.list, records = length, "a list was taken out of the TTL's reach");
+                match self.server.seal(keys, &keys.new_segment(), &token, Duration::ZERO).await {
+                    Ok(_) => {
+                        self.watch.sealed(keys);
+                        debug!(
+                            list = &*keys.list,
+                            records = length,
+                            "a list was taken out of the TTL's reach"
+                        );
+                    }
+                    Err(error) => {
+                        self.seal_failed(keys, &error);
+                        return Err(error);
+                    }
+                }
             }
         }
         Ok(())
+    }
+
+    /// Whether a seal without a good answer may have happened.
+    fn seal_failed(&mut self, keys: &ListKeys, error: &RedisError) -> bool {
+        if error.code().is_none() {
+            // What was there cannot be told any more from what expired.
+            self.watch.sealed(keys);
+            return true;
+        }
+        // A script that was stopped on its way, by a command that is not allowed, may have left a segment
+        // that is in no index.
+        self.begin_at = self.begin_at.min(Instant::now() + SEARCH_AFTER_REFUSAL);
+        false
     }
 
     fn granted(
@@ -205,6 +257,9 @@ impl Running {
                 warn!(source, segments, "segments that were in no index were registered again");
             }
             if search.is_over() {
+                if search.was_refused {
+                    self.begin_at = self.begin_at.min(Instant::now() + SEARCH_AFTER_REFUSAL);
+                }
                 self.search = None;
                 break;
             }
@@ -215,17 +270,32 @@ impl Running {
     async fn survey(&mut self) -> Result<(), RedisError> {
         let memory = self.server.memory().await?;
         self.may_seal = self.watch.memory(&memory, &self.config, self.port.name());
-        let mut all = self.server.segments(&self.looks).await?;
+        let segments = self.server.segments(&self.looks).await?;
+        let mut all: Vec<String> = segments.into_iter().flatten().flatten().collect();
         all.extend(self.lists.iter().map(|(keys, _)| keys.list.to_string()));
         self.port.account().backlog(self.server.backlog(&all).await?);
         Ok(())
     }
 
     async fn look_at_drain(&mut self) -> Result<(), RedisError> {
-        let there: HashSet<_> = self.server.segments(&self.looks).await?.into_iter().collect();
+        let (mut there, mut silent) = (HashSet::new(), Vec::new());
+        for (list, segments) in self.server.segments(&self.looks).await?.into_iter().enumerate() {
+            match segments {
+                Ok(segments) => there.extend(segments),
+                Err(error) => {
+                    let keys = &self.lists[list].0;
+                    silent.push(keys.segments.clone());
+                    let list = keys.list.clone();
+                    self.trouble_with(list, &error);
+                }
+            }
+        }
         match &mut self.to_drain {
-            Some(left) => left.retain(|segment| there.contains(segment)),
-            None => self.to_drain = Some(there),
+            Some(left) => left.retain(|segment| {
+                there.contains(segment) || silent.iter().any(|segments| segment.starts_with(&**segments))
+            }),
+            None if silent.is_empty() => self.to_drain = Some(there),
+            None => {}
         }
         Ok(())
     }
@@ -241,7 +311,7 @@ impl Running {
 
     /// Tells the operator what is wrong with single lists.
     fn tell(&mut self) {
-        let Some(trouble) = self.troubles.news(Instant::now()) else { return };
+        let Some(trouble) = self.troubles.news(Instant::now(), self.lists.len()) else { return };
         let source = &**self.port.name();
         match &trouble {
             Some(reason) => warn!(source, reason, "trouble with a list"),

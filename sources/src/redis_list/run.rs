@@ -147,7 +147,8 @@ impl Running {
         Ok(())
     }
 
-    /// Everything that is due, once.
+    /// Everything that is due, once. Only a broken way to the server ends it; what the server says no to is a
+    /// trouble, and the rest goes on.
     async fn round(
         &mut self,
         permit: &mut Option<Permit>,

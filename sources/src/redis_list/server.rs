@@ -128,6 +128,8 @@ pub(super) struct Search {
     /// The servers that are left, the one where it is last; `None` until they are known.
     primaries: Option<Vec<Primary>>,
     cursor: u64,
+    /// Something was found that could not be registered.
+    pub(super) was_refused: bool,
 }
 
 impl Search {
@@ -198,8 +200,12 @@ impl Server {
     pub(super) async fn look(&self, looks: &Looks) -> Result<Vec<RedisResult<ListState>>, RedisError> {
         let mut answers = self.ask_each(&looks.states).await?.into_iter();
         let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
-        let (seconds, micros): (u64, u64) = redis::from_redis_value(next()?)?;
-        let now = seconds * 1_000 + micros / 1_000;
+        // Without the time only what was given back by its holder is known to be free.
+        let now = match of_one_list(next())? {
+            Ok(time) => redis::from_redis_value(time)
+                .map(|(seconds, micros): (u64, u64)| seconds * 1_000 + micros / 1_000)?,
+            Err(_) => 0,
+        };
         let states = (0..looks.lists).map(|_| {
             // All three are taken, whatever the first of them says.
             let (length, ttl, oldest) = (next(), next(), next());
@@ -215,15 +221,13 @@ impl Server {
         states.map(of_one_list).collect()
     }
 
-    /// The segments of all lists that are in an index, in one round trip.
-    pub(super) async fn segments(&self, looks: &Looks) -> Result<Vec<String>, RedisError> {
-        let mut segments = Vec::new();
-        for answer in self.ask_each(&looks.segments).await? {
-            if let Ok(names) = of_one_list(answer)? {
-                segments.extend(redis::from_redis_value::<Vec<String>>(names)?);
-            }
-        }
-        Ok(segments)
+    /// The segments of each list that are in its index, in one round trip; an error for a list of which that
+    /// cannot be told.
+    pub(super) async fn segments(&self, looks: &Looks) -> Result<Vec<RedisResult<Vec<String>>>, RedisError> {
+        let answers = self.ask_each(&looks.segments).await?.into_iter();
+        answers
+            .map(|answer| of_one_list(answer.and_then(|names| Ok(redis::from_redis_value(names)?))))
+            .collect()
     }
 
     /// How many records wait in these lists, also those in segments.
@@ -342,11 +346,15 @@ impl Server {
         let mut found = 0;
         for name in names {
             let Some(keys) = lists.iter().find(|keys| name.starts_with(&*keys.segments)) else { continue };
-            // Nothing changes for a segment that is registered.
-            let mut add = cmd("ZADD");
-            let add = add.arg(&*keys.idx).arg("NX").arg(0).arg(&name);
-            if let Ok(added) = of_one_list(add.query_async::<usize>(&mut connection).await)? {
-                found += added;
+            let known = cmd("ZSCORE").arg(&*keys.idx).arg(&name).query_async(&mut connection).await;
+            // What cannot be told or mended now, such as on a server that is full, is looked for again.
+            if let Ok(None::<f64>) = of_one_list(known)? {
+                let mut add = cmd("ZADD");
+                add.arg(&*keys.idx).arg("NX").arg(0).arg(&name);
+                match of_one_list(add.query_async::<usize>(&mut connection).await)? {
+                    Ok(added) => found += added,
+                    Err(_) => search.was_refused = true,
+                }
             }
         }
         search.cursor = next;
@@ -395,13 +403,11 @@ fn joined(parts: &[Bytes]) -> Bytes {
     Bytes::from_owner(pages)
 }
 
-/// Sets apart what is wrong with one list, such as a missing permission or a key of another type, from
-/// what is wrong with the server or the way to it, which concerns all.
+/// Sets apart what a server said no to, which concerns the keys of that command (in a Cluster another server
+/// may be sound), from a way to the server that is broken, which concerns all.
 pub(super) fn of_one_list<T>(answer: RedisResult<T>) -> RedisResult<RedisResult<T>> {
-    const OF_THE_SERVER: &[&str] =
-        &["BUSY", "CLUSTERDOWN", "LOADING", "MASTERDOWN", "MISCONF", "NOAUTH", "OOM", "READONLY"];
     match answer {
-        Err(error) if error.code().is_none_or(|code| OF_THE_SERVER.contains(&code)) => Err(error),
+        Err(error) if error.code().is_none() => Err(error),
         answer => Ok(answer),
     }
 }

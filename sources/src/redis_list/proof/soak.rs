@@ -229,7 +229,8 @@ impl Soak {
     }
 
     async fn is_drained(&self) -> bool {
-        if !self.server.segments(&Looks::new(&self.lists)).await.expect("redis answers").is_empty() {
+        let segments = self.server.segments(&Looks::new(&self.lists)).await.expect("redis answers");
+        if segments.iter().any(|segments| !segments.as_ref().expect("an index").is_empty()) {
             return false;
         }
         let lists: Vec<_> = self.lists.iter().map(|keys| keys.list.to_string()).collect();
