@@ -265,7 +265,7 @@ impl SinkPlanned {
         })
     }
 
-    async fn open(self) -> anyhow::Result<LaneBlueprint> {
+    pub(crate) async fn open(self) -> anyhow::Result<LaneBlueprint> {
         let Self { name, entry, planned, kinds, edits, batch } = self;
         let sources = sources(&entry);
         let keys = entry.keys;

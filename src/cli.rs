@@ -104,7 +104,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
     match command {
         Command::Run { files, drain } => {
             let mode = if drain { Mode::Drain } else { Mode::Follow };
-            run::run(assemble::load_plan(&files.config, registry)?, mode)
+            run::run(&files.config, registry, mode)
         }
         Command::Check { files, connect } => {
             check::check(assemble::load_plan(&files.config, registry)?, connect)

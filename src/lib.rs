@@ -1,8 +1,9 @@
 //! The `pump` command as a library, so that a binary with sources and sinks of its own is one line:
 //! `pump::main(pump::builtin().sink::<MySink>())`.
 //!
-//! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `preview`
-//! (`pump test`), `demo`, `dead_letters` and `plugins` are its commands; `assemble` makes a pump of a pipeline file; `admin` serves the endpoints.
+//! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `preview` (`pump test`),
+//! `demo`, `dead_letters` and `plugins` are its commands; `assemble` makes a pump of a pipeline file;
+//! `reload` makes a running one what the file has become; `admin` serves the endpoints.
 
 mod admin;
 mod assemble;
@@ -15,6 +16,7 @@ mod logging;
 mod output;
 mod plugins;
 mod preview;
+mod reload;
 mod run;
 mod screen;
 

@@ -1,45 +1,75 @@
 //! `pump run`: opens a pipeline, runs it until a signal or until it is drained.
 
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use pump_core::engine::{Monitor, Pump};
-use pump_core::plugin::Mode;
+use pump_core::plugin::{Mode, Registry};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing::{info, warn};
 
 use crate::admin::{self, Facts};
-use crate::assemble::Plan;
+use crate::assemble::{self, Plan};
 use crate::cli::Failure;
 use crate::logging;
+use crate::reload::{self, Running, Stamp};
 use crate::screen::Screen;
 
 /// Runs to the end: a signal, a drain, or an error.
-pub(crate) fn run(plan: Plan, mode: Mode) -> Result<(), Failure> {
+pub(crate) fn run(files: &[PathBuf], registry: &Registry, mode: Mode) -> Result<(), Failure> {
+    // Looked at before it is read: what changes in between is seen as a change.
+    let stamp = Stamp::of(files);
+    let plan = assemble::load_plan(files, registry)?;
     logging::start(&plan.pipeline.telemetry.log);
     for note in &plan.notes {
         info!(note, "note on the pipeline file");
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(plan, mode));
+    let outcome = runtime.block_on(serve(plan, mode, Watched { files, registry, stamp }));
     // A write to a dead disk must not hold the process; what it held is not settled.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
 }
 
-async fn serve(plan: Plan, mode: Mode) -> Result<(), Failure> {
-    let facts = Facts::new(&plan.pipeline);
+/// What a running pump looks at again.
+struct Watched<'a> {
+    files: &'a [PathBuf],
+    registry: &'a Registry,
+    stamp: Stamp,
+}
+
+async fn serve(plan: Plan, mode: Mode, watched: Watched<'_>) -> Result<(), Failure> {
+    let facts = Arc::new(Facts::new(&plan.pipeline));
     let listen = plan.pipeline.admin.listen.0;
     // Bound before anything is read: a second pump on the same port fails before it takes a lease.
     let listener = tokio::net::TcpListener::bind(listen)
         .await
         .with_context(|| format!("cannot listen on {listen}: set admin.listen to a free address"))?;
+    let running = Running::of(&plan);
     let pump = Pump::new(plan.open(mode).await?);
     let monitor = pump.monitor();
-    let endpoints = tokio::spawn(admin::serve(listener, monitor.clone(), facts));
+    let endpoints = tokio::spawn(admin::serve(listener, monitor.clone(), facts.clone()));
     let progress = tokio::spawn(show_progress(monitor));
-    let outcome = pump.run(stop_signal()?).await;
+    let reloading = reload::Reloading {
+        files: watched.files,
+        registry: watched.registry,
+        reloader: pump.reloader(),
+        facts,
+        running,
+    };
+    let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
+    let run = pump.run(stop_signal()?);
+    let outcome = match mode {
+        Mode::Follow => tokio::select! {
+            outcome = run => outcome,
+            never = reloading.run(watched.stamp, hangup) => match never {},
+        },
+        // A drain ends with what it began with; a SIGHUP does not end it.
+        Mode::Drain => run.await,
+    };
     progress.abort();
     endpoints.abort();
     outcome.map_err(|error| Failure::Failed(error.into()))
@@ -70,13 +100,16 @@ async fn show_progress(monitor: Monitor) {
     if !screen.is_terminal() {
         return;
     }
-    let (mut before, mut last) = (vec![0; monitor.lanes.len()], Instant::now());
+    let (mut before, mut last) = (Vec::new(), Instant::now());
     loop {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let (books, elapsed) = (monitor.books(), last.elapsed().as_secs_f64());
         last = Instant::now();
         let mut text = String::new();
-        for ((id, name), (lane, before)) in monitor.lanes().zip(books.lanes.iter().zip(&mut before)) {
+        before.resize(books.lanes.len(), 0);
+        let lanes = monitor.lanes().zip(books.lanes.iter().zip(&mut before));
+        for ((id, label), (lane, before)) in lanes.filter(|((_, label), _)| !label.is_removed) {
+            let name = &*label.name;
             let done = lane.accepted - lane.pending();
             let rate = (done - *before) as f64 / elapsed;
             *before = done;

@@ -13,7 +13,7 @@ use serde::Serialize;
 
 use crate::record::Kind;
 
-/// A lane, by its place in the pipeline.
+/// A lane, in the order in which they came. A name keeps its number for as long as the process lives.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct LaneId(usize);
 
@@ -38,7 +38,7 @@ pub enum Outcome {
     Filtered,
     /// Given up, with a reason, and kept.
     DeadLettered,
-    /// A best-effort lane could not keep up.
+    /// A best-effort lane could not keep up, or a reload took the sink out.
     LeftBehind,
     /// The source lost the partition before it was delivered.
     Revoked,
@@ -129,10 +129,10 @@ pub struct Books {
 }
 
 impl Accounting {
-    /// Empty books.
-    pub(crate) fn new(lanes: usize, sources: usize) -> Self {
+    /// Empty books. Lanes come with [`Self::add_lane`].
+    pub(crate) fn new(sources: usize) -> Self {
         Self(Arc::new(Mutex::new(Books {
-            lanes: vec![LaneBooks::default(); lanes],
+            lanes: Vec::new(),
             sources: vec![SourceBooks::default(); sources],
         })))
     }
@@ -140,6 +140,11 @@ impl Accounting {
     /// All of it, at one moment.
     pub fn snapshot(&self) -> Books {
         self.books().clone()
+    }
+
+    /// Opens the books of the next lane.
+    pub(crate) fn add_lane(&self) {
+        self.books().lanes.push(LaneBooks::default());
     }
 
     /// The page of one source.

@@ -97,7 +97,8 @@ impl Preview {
     pub fn outcomes(&mut self, sample: &Sample) -> Vec<Outcome> {
         let mut batcher = Batcher::new(one_record_each());
         let mut is_filtered = vec![false; sample.chunk().len()];
-        self.preparation.prepare(Instant::now(), &sample.0, &mut batcher, |index| is_filtered[index] = true);
+        self.preparation
+            .prepare(Instant::now(), &sample.0, None, &mut batcher, |index| is_filtered[index] = true);
         let outcome = |(index, is_filtered)| {
             if is_filtered {
                 let refusal = self.preparation.filter.refusal(&sample.chunk().record(index).view());

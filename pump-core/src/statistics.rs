@@ -3,7 +3,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, RwLock};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -104,9 +104,9 @@ impl Histogram {
 }
 
 /// All statistics of a running pump.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct Statistics {
-    lanes: Vec<Mutex<LaneStatistics>>,
+    lanes: RwLock<Vec<Arc<Mutex<LaneStatistics>>>>,
     dead_letters: Mutex<DeadLetterStatistics>,
 }
 
@@ -120,7 +120,8 @@ pub struct DeadLetterStatistics {
 }
 
 impl Statistics {
-    pub(crate) fn new(lanes: usize) -> Self {
+    /// The next lane's begin.
+    pub(crate) fn add_lane(&self) {
         let lane = LaneStatistics {
             state: LaneState::Starting,
             is_reachable: false,
@@ -133,12 +134,15 @@ impl Statistics {
             delivery: Histogram::default(),
             end_to_end: Histogram::default(),
         };
-        Self { lanes: (0..lanes).map(|_| Mutex::new(lane.clone())).collect(), dead_letters: Mutex::default() }
+        let mut lanes = self.lanes.write().expect("nothing panics while it holds this lock");
+        lanes.push(Arc::new(Mutex::new(lane)));
     }
 
     /// One lane's.
     pub fn lane(&self, lane: LaneId) -> LaneStatistics {
-        self.locked(lane).clone()
+        let lane = self.get(lane);
+        let statistics = lane.lock().expect("nothing panics while it holds this lock");
+        statistics.clone()
     }
 
     /// What was given up.
@@ -147,7 +151,7 @@ impl Statistics {
     }
 
     pub(crate) fn update(&self, lane: LaneId, change: impl FnOnce(&mut LaneStatistics)) {
-        change(&mut self.locked(lane));
+        change(&mut self.get(lane).lock().expect("nothing panics while it holds this lock"));
     }
 
     pub(crate) fn delivered(&self, lane: LaneId, took: Duration, bytes: usize) {
@@ -166,8 +170,8 @@ impl Statistics {
         self.letters().trouble = trouble;
     }
 
-    fn locked(&self, lane: LaneId) -> MutexGuard<'_, LaneStatistics> {
-        self.lanes[lane.index()].lock().expect("nothing panics while it holds this lock")
+    fn get(&self, lane: LaneId) -> Arc<Mutex<LaneStatistics>> {
+        self.lanes.read().expect("nothing panics while it holds this lock")[lane.index()].clone()
     }
 
     fn letters(&self) -> MutexGuard<'_, DeadLetterStatistics> {

@@ -10,10 +10,11 @@ use pump_core::engine::Monitor;
 use pump_core::record::Timestamp;
 use pump_core::statistics::{Histogram, LaneState};
 
+use super::Facts;
 use super::status::lag_seconds;
 
 /// All metrics.
-pub(super) fn render(monitor: &Monitor) -> String {
+pub(super) fn render(monitor: &Monitor, facts: &Facts) -> String {
     let books = monitor.books();
     let mut page = Page(String::with_capacity(8 << 10));
     sources(monitor, &books, &mut page);
@@ -25,6 +26,9 @@ pub(super) fn render(monitor: &Monitor) -> String {
     for ((sink, reason), count) in &letters.counts {
         page.sample("pump_dead_letters_total", &[("sink", sink), ("reason", reason)], count);
     }
+    let name = "pump_config_last_reload_success";
+    page.family(name, "gauge", "1 if the last reload was applied, 0 if it changed nothing.");
+    page.sample(name, &[], u8::from(facts.is_last_reload_good()));
     page.0
 }
 
@@ -59,7 +63,7 @@ fn lanes(monitor: &Monitor, books: &Books, page: &mut Page) {
     let lanes: Vec<_> = monitor
         .lanes()
         .zip(&books.lanes)
-        .map(|((id, name), books)| (name, books, monitor.statistics().lane(id)))
+        .map(|((id, label), books)| (label.name, books, monitor.statistics().lane(id)))
         .collect();
     page.family("pump_sink_records_total", "counter", "What became of the records of a sink.");
     for (name, lane, _) in &lanes {

@@ -17,12 +17,14 @@ pub(super) fn status(monitor: &Monitor, facts: &Facts) -> Value {
             "records": source,
         })
     });
-    let lanes = monitor.lanes().zip(&books.lanes).enumerate().map(|(index, ((id, name), lane))| {
+    let applied = facts.applied();
+    let lanes = monitor.lanes().zip(&books.lanes).map(|((id, label), lane)| {
         let statistics = monitor.statistics().lane(id);
         json!({
-            "name": &**name,
-            "type": facts.sink_types.get(index),
-            "required": monitor.required[index],
+            "name": &*label.name,
+            "type": applied.sink_types.get(&*label.name),
+            "required": label.is_required,
+            "removed": label.is_removed,
             "state": statistics.state,
             "cursor": statistics.cursor,
             "in_flight": statistics.in_flight,
@@ -42,7 +44,8 @@ pub(super) fn status(monitor: &Monitor, facts: &Facts) -> Value {
     });
     json!({
         "version": env!("CARGO_PKG_VERSION"),
-        "config_hash": facts.config_hash,
+        "config_hash": applied.config_hash,
+        "last_reload": applied.last_reload,
         "uptime_seconds": facts.started.elapsed().as_secs(),
         "sources": sources.collect::<Vec<_>>(),
         "log": { "type": "memory", "bytes": monitor.log_size(), "max_bytes": facts.log_max_size },
@@ -57,11 +60,11 @@ pub(super) fn reasons_not_ready(monitor: &Monitor) -> Vec<Value> {
     let sources = monitor.sources.iter().zip(&books.sources).filter_map(|(name, source)| {
         source.trouble.as_ref().map(|reason| json!({ "source": &**name, "reason": reason }))
     });
-    let lanes = monitor.lanes().enumerate().filter_map(|(index, (id, name))| {
+    let lanes = monitor.lanes().filter_map(|(id, label)| {
         let statistics = monitor.statistics().lane(id);
-        (monitor.required[index] && !statistics.is_reachable).then(|| {
+        (label.is_required && !label.is_removed && !statistics.is_reachable).then(|| {
             let reason = statistics.last_error.as_deref().unwrap_or("was not reached yet");
-            json!({ "sink": &**name, "state": statistics.state, "reason": reason })
+            json!({ "sink": &*label.name, "state": statistics.state, "reason": reason })
         })
     });
     let letters = monitor.statistics().dead_letters().trouble;

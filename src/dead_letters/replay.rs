@@ -186,8 +186,8 @@ async fn until_unavailable(monitor: &Monitor) -> String {
         if now != settled {
             (since, settled) = (Instant::now(), now);
         }
-        let unavailable = monitor.lanes().find_map(|(id, name)| {
-            let lane = monitor.statistics().lane(id);
+        let unavailable = monitor.lanes().find_map(|(id, label)| {
+            let (name, lane) = (label.name, monitor.statistics().lane(id));
             let error = lane.last_error.unwrap_or_default();
             (lane.state == LaneState::Unavailable).then(|| format!("sink {name} is unavailable: {error}"))
         });
@@ -215,7 +215,8 @@ fn report(lot: &Lot, monitor: &Monitor, counts: ReplayCounts) -> String {
         }
     }
     text.push('\n');
-    for (name, lane) in monitor.lanes.iter().zip(&monitor.books().lanes) {
+    for ((_, label), lane) in monitor.lanes().zip(&monitor.books().lanes) {
+        let name = label.name;
         let (delivered, duplicate, filtered) = (lane.delivered, lane.duplicate, lane.filtered);
         text.push_str(&format!(
             "  {name}: {delivered} delivered, {duplicate} there already, {filtered} filtered, {} given up again\n",
@@ -236,7 +237,8 @@ async fn show_progress(name: String, total: u64, monitor: Monitor, counts: Arc<M
         let rate = settled_by(&monitor) as f64 / began.elapsed().as_secs_f64().max(0.001);
         let sent = counts_of(&counts).sent;
         let mut text = format!("{name}: {sent} of {total} letters sent, {rate:.0} records/s\n");
-        for (id, name) in monitor.lanes() {
+        for (id, label) in monitor.lanes() {
+            let name = label.name;
             if let Some(error) = monitor.statistics().lane(id).last_error {
                 text.push_str(&format!("  {name}: {}\n", output::plain(&error)));
             }

@@ -82,7 +82,8 @@ async fn show(summary: Summary, began: Instant) {
 fn farewell(monitor: &Monitor, out: &std::path::Path) -> String {
     let books = monitor.books();
     let mut text = String::new();
-    for ((_, name), lane) in monitor.lanes().zip(&books.lanes) {
+    for ((_, label), lane) in monitor.lanes().zip(&books.lanes) {
+        let name = label.name;
         text.push_str(&format!("sink {name}: {} accepted, {} delivered\n", lane.accepted, lane.delivered));
     }
     let out = out.display();

@@ -10,6 +10,7 @@ mod process;
 mod real_gateway;
 mod redis_in_production;
 mod redis_list;
+mod reload;
 mod search;
 mod two_sinks_one_folder;
 mod wrong_files;

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,6 +12,7 @@ use rustix::process::{Pid, Signal, kill_process};
 pub(crate) struct PumpProcess {
     child: Child,
     admin: SocketAddr,
+    file: PathBuf,
 }
 
 impl PumpProcess {
@@ -37,7 +38,15 @@ impl PumpProcess {
             .stderr(log)
             .spawn()
             .expect("the binary runs");
-        Self { child, admin }
+        Self { child, admin, file }
+    }
+
+    /// Writes another pipeline into its file, beside it and in one step, as a mounted ConfigMap changes.
+    pub(crate) fn rewrite(&self, pipeline: &str) {
+        let beside = self.file.with_extension("new");
+        let text = format!("{pipeline}\nadmin: {{ listen: \"{}\" }}\n", self.admin);
+        std::fs::write(&beside, text).expect("written");
+        std::fs::rename(&beside, &self.file).expect("renamed");
     }
 
     pub(crate) fn signal(&self, signal: Signal) {

@@ -36,7 +36,7 @@ fn out(folder: &TempDir) -> std::path::PathBuf {
 }
 
 /// The books of a pump that has ended in order, as it last showed them.
-fn assert_balanced(status: &serde_json::Value) {
+pub(crate) fn assert_balanced(status: &serde_json::Value) {
     for lane in status["lanes"].as_array().expect("there are lanes") {
         let records = &lane["records"];
         let count = |name: &str| records[name].as_u64().unwrap_or_else(|| panic!("{name} in {records}"));

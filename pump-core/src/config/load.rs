@@ -60,6 +60,11 @@ pub fn load_text(
     loader.finish(catalog)
 }
 
+/// The files that [`load`] would read.
+pub fn pipeline_files(paths: &[PathBuf]) -> Result<Vec<PathBuf>, ConfigErrors> {
+    files(paths).map_err(ConfigErrors)
+}
+
 struct Loader<'e> {
     resolver: Resolver<'e>,
     merged: Merged,

@@ -70,7 +70,7 @@ async fn a_full_store_says_what_to_do_and_keeps_what_it_has() {
 async fn a_burial_larger_than_what_is_left_goes_in_as_far_as_it_fits_and_waits_for_the_rest() {
     let folder = TempDir::new().expect("a folder");
     let store = Arc::new(DirectoryStore::new(folder.path(), 4_000));
-    let statistics = Arc::new(Statistics::new(0));
+    let statistics = Arc::new(Statistics::default());
     let (news, _queue) = crate::news::channel();
     let burial = Burial::new(store, statistics.clone(), news);
     let letters: Vec<_> = (0..20).map(letter).collect();

@@ -4,7 +4,11 @@
 //! the log says that nothing more will be settled, and the sources settle the last, give back what
 //! they hold, and end. A drain: sources end by themselves once what the buffer held is settled; then
 //! the lanes finish. An error in a source, or a panic anywhere, ends all of it with an error.
+//!
+//! What it delivers to may change while it runs ([`Reload`]); sources, log and the store of dead letters
+//! stay as they were at the start.
 
+mod lanes;
 #[cfg(test)]
 mod tests;
 
@@ -12,7 +16,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
@@ -22,13 +26,15 @@ use crate::dead_letter::{Burial, DeadLetterStore};
 use crate::edit::Edits;
 use crate::encode::Additions;
 use crate::filter::Filter;
-use crate::lane::{Lane, LaneParts, LaneSettings, Phase, Preparation};
+use crate::lane::{Lane, LaneSettings, Phase, Preparation};
 use crate::log::{LaneInterest, Log, MemoryLog};
 use crate::news::{self, News};
 use crate::plugin::{Body, Deadline, DynSink, DynSource, Mode, Port, PortParts, SourceError};
 use crate::record::{IdKey, Kind};
 use crate::statistics::Statistics;
 use crate::template::Template;
+use lanes::{Commons, Labels, Lanes};
+pub use lanes::{LaneLabel, Reload, ReloadError, Reloaded};
 
 /// Everything that a pump is made of, checked and opened, but not started.
 pub struct Blueprint {
@@ -83,6 +89,14 @@ pub struct LaneBlueprint {
 }
 
 impl LaneBlueprint {
+    fn interest(&self) -> LaneInterest {
+        LaneInterest {
+            sources: self.sources.clone(),
+            kinds: self.kinds.clone(),
+            is_required: self.is_required,
+        }
+    }
+
     /// Takes what is done to records before they are batched.
     fn preparation(&mut self) -> Preparation {
         let body = self.body.take();
@@ -118,8 +132,10 @@ pub enum PumpError {
 /// A pump that is ready to run.
 pub struct Pump {
     monitor: Monitor,
-    sinks: Vec<Arc<dyn DynSink>>,
-    lanes: Vec<Lane>,
+    lanes: Lanes,
+    to_run: Vec<Lane>,
+    reloads: mpsc::Receiver<Request>,
+    reloader: Reloader,
     sources: Vec<(Arc<str>, Box<dyn DynSource>, Port)>,
     queue: news::NewsQueue,
     news: News,
@@ -129,13 +145,34 @@ pub struct Pump {
     stopping: watch::Sender<bool>,
 }
 
+type Request = (Reload, oneshot::Sender<Result<Reloaded, ReloadError>>);
+
+/// Changes the lanes of a running pump. A handle.
+#[derive(Clone)]
+pub struct Reloader {
+    requests: mpsc::Sender<Request>,
+    news: News,
+}
+
+impl Reloader {
+    /// Makes the lanes what they are to be, or changes nothing. Returns once the lanes are told: each
+    /// changes as soon as what it has in flight has ended or a few seconds have passed. No other lane waits.
+    pub async fn reload(&self, reload: Reload) -> Result<Reloaded, ReloadError> {
+        let (sender, answer) = oneshot::channel();
+        self.requests.send((reload, sender)).await.map_err(|_| ReloadError::Ends)?;
+        answer.await.unwrap_or(Err(ReloadError::Ends))
+    }
+
+    /// Where the pump's own news go.
+    pub fn news(&self) -> &News {
+        &self.news
+    }
+}
+
 /// Looks at a running pump from outside. A handle; clones look at the same pump.
 #[derive(Clone)]
 pub struct Monitor {
-    /// The lanes' names, in the order of [`LaneId`].
-    pub lanes: Arc<[Arc<str>]>,
-    /// Which lanes are required, in the same order.
-    pub required: Arc<[bool]>,
+    labels: Labels,
     /// The sources' names; the pump's own news come last.
     pub sources: Arc<[Arc<str>]>,
     accounting: Accounting,
@@ -154,9 +191,10 @@ impl Monitor {
         &self.statistics
     }
 
-    /// The lanes and their names.
-    pub fn lanes(&self) -> impl Iterator<Item = (LaneId, &Arc<str>)> {
-        self.lanes.iter().enumerate().map(|(index, name)| (LaneId::new(index), name))
+    /// All lanes that there ever were. After a reload there may be more of them than in books that were
+    /// looked at before.
+    pub fn lanes(&self) -> impl Iterator<Item = (LaneId, LaneLabel)> {
+        self.labels.all().into_iter().enumerate().map(|(index, label)| (LaneId::new(index), label))
     }
 
     /// What the log holds, in bytes.
@@ -168,10 +206,9 @@ impl Monitor {
 impl Pump {
     /// Puts the parts together. Nothing runs yet.
     pub fn new(blueprint: Blueprint) -> Self {
-        let Blueprint { sources, mut lanes, log_size, dead_letters, id_key, mode, shutdown_timeout } =
-            blueprint;
-        let accounting = Accounting::new(lanes.len(), sources.len() + 1);
-        let statistics = Arc::new(Statistics::new(lanes.len()));
+        let Blueprint { sources, lanes, log_size, dead_letters, id_key, mode, shutdown_timeout } = blueprint;
+        let accounting = Accounting::new(sources.len() + 1);
+        let statistics = Arc::new(Statistics::default());
         let (news, queue) = news::channel();
         let (senders, receivers): (HashMap<_, _>, Vec<_>) = sources
             .iter()
@@ -180,22 +217,26 @@ impl Pump {
                 ((source.name.clone(), sender), receiver)
             })
             .unzip();
-        let interests = lanes.iter().map(|lane| LaneInterest {
-            sources: lane.sources.clone(),
-            kinds: lane.kinds.clone(),
-            is_required: lane.is_required,
-        });
-        let log: Arc<dyn Log> =
-            Arc::new(MemoryLog::new(log_size, accounting.clone(), interests.collect(), senders));
+        let log: Arc<dyn Log> = Arc::new(MemoryLog::new(log_size, accounting.clone(), senders));
         let burial = Arc::new(Burial::new(dead_letters, statistics.clone(), news.clone()));
         let phase = watch::Sender::new(match mode {
             Mode::Follow => Phase::Running,
             Mode::Drain => Phase::Draining,
         });
         let stopping = watch::Sender::new(false);
+        let commons = Commons {
+            log: log.clone(),
+            accounting: accounting.clone(),
+            statistics: statistics.clone(),
+            burial: burial.clone(),
+            id_key,
+            phase: phase.clone(),
+        };
+        let (kept, mut all) = (Vec::new(), Lanes::new(commons));
+        let (to_run, _) = all.apply(Reload { kept, lanes }).expect("the names of a blueprint are its own");
+        let (requests, reloads) = mpsc::channel(1);
         let monitor = Monitor {
-            lanes: lanes.iter().map(|lane| lane.name.clone()).collect(),
-            required: lanes.iter().map(|lane| lane.is_required).collect(),
+            labels: all.labels.clone(),
             sources: sources.iter().map(|source| source.name.clone()).chain([news::SOURCE.into()]).collect(),
             accounting: accounting.clone(),
             statistics: statistics.clone(),
@@ -215,32 +256,25 @@ impl Pump {
             (source.name, source.source, port)
         });
         let sources = sources.collect();
-        let sinks = lanes.iter().map(|lane| lane.sink.clone()).collect();
-        let mut preparations: Vec<_> = lanes.iter_mut().map(LaneBlueprint::preparation).collect();
-        let keys: Vec<_> = preparations.iter().map(|preparation| preparation.key().clone()).collect();
-        for preparation in &mut preparations {
-            if keys.iter().filter(|key| *key == preparation.key()).count() > 1 {
-                preparation.share();
-            }
+        Self {
+            monitor,
+            lanes: all,
+            to_run,
+            reloads,
+            reloader: Reloader { requests, news: news.clone() },
+            sources,
+            queue,
+            news,
+            mode,
+            shutdown_timeout,
+            phase,
+            stopping,
         }
-        let lanes = lanes.into_iter().zip(preparations).enumerate().map(|(index, (lane, preparation))| {
-            Lane::new(LaneParts {
-                id: LaneId::new(index),
-                name: lane.name,
-                sink: lane.sink,
-                settings: lane.settings,
-                preparation,
-                is_required: lane.is_required,
-                log: log.clone(),
-                accounting: accounting.clone(),
-                statistics: statistics.clone(),
-                burial: burial.clone(),
-                id_key: id_key.clone(),
-                phase: phase.subscribe(),
-            })
-        });
-        let lanes = lanes.collect();
-        Self { monitor, sinks, lanes, sources, queue, news, mode, shutdown_timeout, phase, stopping }
+    }
+
+    /// What changes the lanes while the pump runs.
+    pub fn reloader(&self) -> Reloader {
+        self.reloader.clone()
     }
 
     /// A look from outside, which outlives the pump.
@@ -250,12 +284,10 @@ impl Pump {
 
     /// Runs until `stop` resolves, or in [`Mode::Drain`] until everything is delivered.
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PumpError> {
-        let Self { monitor, sinks, lanes, sources, queue, news, mode, shutdown_timeout, phase, stopping } =
-            self;
-        sinks.iter().for_each(|sink| sink.start());
-        drop(sinks);
+        let Self { monitor, mut lanes, to_run, mut reloads, sources, queue, news, .. } = self;
+        let Self { mode, shutdown_timeout, phase, stopping, .. } = self;
         let mut lane_tasks = JoinSet::new();
-        for lane in lanes {
+        for lane in to_run {
             lane_tasks.spawn(lane.run());
         }
         let mut source_tasks = JoinSet::new();
@@ -265,16 +297,30 @@ impl Pump {
         let news_account = monitor.accounting.source(monitor.sources.len() - 1);
         let news_task = tokio::spawn(queue.run(monitor.log.clone(), news_account));
         news.post("start", "the pump has started", &[]);
-        info!(sources = monitor.sources.len() - 1, lanes = monitor.lanes.len(), "pump started");
+        info!(sources = monitor.sources.len() - 1, lanes = lane_tasks.len(), "pump started");
 
-        let mut outcome = tokio::select! {
-            () = stop => match mode {
-                Mode::Follow => Ok(()),
-                Mode::Drain => Err(PumpError::NotDrained),
-            },
-            ended = sources_end(&mut source_tasks) => ended,
-            panicked = panic_of(&mut lane_tasks) => Err(panicked),
+        let mut stop = std::pin::pin!(stop);
+        let mut outcome = loop {
+            tokio::select! {
+                () = &mut stop => break match mode {
+                    Mode::Follow => Ok(()),
+                    Mode::Drain => Err(PumpError::NotDrained),
+                },
+                ended = sources_end(&mut source_tasks) => break ended,
+                panicked = panic_of(&mut lane_tasks) => break Err(panicked),
+                Some((reload, answer)) = reloads.recv(), if mode == Mode::Follow => {
+                    let reloaded = lanes.apply(reload).map(|(new, reloaded)| {
+                        new.into_iter().for_each(|lane| {
+                            lane_tasks.spawn(lane.run());
+                        });
+                        reloaded
+                    });
+                    // Whoever asked may have gone meanwhile.
+                    let _ = answer.send(reloaded);
+                }
+            }
         };
+        drop(reloads);
         let is_drained = mode == Mode::Drain && source_tasks.is_empty() && outcome.is_ok();
         if is_drained {
             news.post("stop", "the pump has drained its sources", &[]);

@@ -14,6 +14,8 @@ use crate::plugin::{Answer, Answers, SinkError};
 use crate::statistics::LaneState;
 use crate::testing::{ListSource, MemoryStore, Reaction, ScriptedSink, blueprint, lane};
 
+mod reload;
+
 const HOUR: Duration = Duration::from_secs(3_600);
 
 fn body(n: usize) -> String {

@@ -15,6 +15,8 @@
 mod answers;
 mod availability;
 mod batcher;
+mod change;
+mod end;
 mod outcome;
 mod prepare;
 mod rate;
@@ -24,10 +26,11 @@ mod tests;
 mod tracker;
 mod waiting;
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
 use tracing::{debug, info, warn};
@@ -35,7 +38,8 @@ use tracing::{debug, info, warn};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use batcher::Cut;
 pub(crate) use batcher::{Batcher, Limits};
-pub(crate) use prepare::{Encodings, Preparation};
+pub(crate) use change::{Order, Successor};
+pub(crate) use prepare::{Encodings, Preparation, Sharing};
 pub use retry::RetrySettings;
 
 use crate::accounting::{Accounting, LaneId, Outcome};
@@ -47,7 +51,7 @@ use crate::statistics::{LaneState, Statistics};
 use availability::Availability;
 use rate::RateLimit;
 use retry::History;
-use tracker::Tracker;
+use tracker::{Open, Tracker};
 use waiting::{Pending, Waiting};
 
 /// How long a probe or the closing of a sink may take.
@@ -95,6 +99,25 @@ pub(crate) struct LaneParts {
     pub(crate) burial: Arc<Burial>,
     pub(crate) id_key: Arc<IdKey>,
     pub(crate) phase: watch::Receiver<Phase>,
+    pub(crate) orders: mpsc::UnboundedReceiver<Order>,
+}
+
+impl LaneParts {
+    fn limits(&self) -> Limits {
+        let LaneSettings { mut batch, max_in_flight, rate_limit, .. } = self.settings;
+        // A batch goes out whole: with a rate limit it must not be more than a second's worth.
+        if let Some(limit) = rate_limit {
+            batch.max_records = batch.max_records.min((limit as usize).max(1));
+        }
+        // A best-effort lane may be skipped by the log while it holds chunks; what it then keeps in
+        // memory must stay within what its batches may take.
+        let max_span = if self.is_required {
+            self.log.max_size() / 2
+        } else {
+            (self.log.max_size() / 2).min(2 * batch.max_bytes)
+        };
+        Limits { batch, max_span, max_held: max_in_flight * batch.max_bytes }
+    }
 }
 
 /// One sink's way through the log.
@@ -103,6 +126,10 @@ pub(crate) struct Lane {
     batcher: Batcher,
     tracker: Tracker,
     waiting: Waiting,
+    /// Read under other settings, and to be prepared once more before anything new is read.
+    again: VecDeque<Open>,
+    /// A reload took the sink out; another may put it back.
+    is_removed: bool,
     work: JoinSet<Done>,
     /// Deliveries and burials under way; the rest of `work` are probes.
     in_flight: usize,
@@ -122,24 +149,13 @@ enum Done {
 
 impl Lane {
     pub(crate) fn new(parts: LaneParts) -> Self {
-        let mut batch = parts.settings.batch;
-        // A batch goes out whole: with a rate limit it must not be more than a second's worth.
-        if let Some(limit) = parts.settings.rate_limit {
-            batch.max_records = batch.max_records.min((limit as usize).max(1));
-        }
-        // A best-effort lane may be skipped by the log while it holds chunks; what it then keeps in
-        // memory must stay within what its batches may take.
-        let max_span = if parts.is_required {
-            parts.log.max_size() / 2
-        } else {
-            (parts.log.max_size() / 2).min(2 * batch.max_bytes)
-        };
-        let limits = Limits { batch, max_span, max_held: parts.settings.max_in_flight * batch.max_bytes };
         let now = Instant::now();
         Self {
-            batcher: Batcher::new(limits),
+            batcher: Batcher::new(parts.limits()),
             tracker: Tracker::default(),
             waiting: Waiting::new(parts.settings.max_in_flight),
+            again: VecDeque::new(),
+            is_removed: false,
             work: JoinSet::new(),
             in_flight: 0,
             rate: parts.settings.rate_limit.map(|limit| RateLimit::new(limit, now)),
@@ -152,6 +168,7 @@ impl Lane {
 
     /// Runs until the engine says that it ends.
     pub(crate) async fn run(mut self) {
+        self.parts.sink.start();
         loop {
             let phase = *self.parts.phase.borrow_and_update();
             if let Phase::Stopping(deadline) = phase {
@@ -161,6 +178,12 @@ impl Lane {
             self.step(phase);
             if phase == Phase::Finishing && self.is_idle() {
                 break;
+            }
+            if self.may_read()
+                && let Some(open) = self.again.pop_front()
+            {
+                self.prepare(&open.placed, Some(&open));
+                continue;
             }
             let wake_at = self.wake_at();
             tokio::select! {
@@ -176,6 +199,7 @@ impl Lane {
                         break;
                     }
                 }
+                Some(order) = self.parts.orders.recv() => self.obey(order).await,
             }
         }
         self.close().await;
@@ -183,11 +207,13 @@ impl Lane {
 
     /// Starts what can be started now.
     fn step(&mut self, phase: Phase) {
+        if self.is_removed {
+            return;
+        }
         let now = Instant::now();
         self.probe_if_due(now);
-        let is_hurried = phase != Phase::Running
-            && !self.parts.log.has_unread(self.parts.id)
-            && !self.waiting.is_full(self.in_flight);
+        let is_hurried =
+            phase != Phase::Running && !self.has_unread() && !self.waiting.is_full(self.in_flight);
         if is_hurried {
             self.batcher.cut_all();
         }
@@ -220,12 +246,19 @@ impl Lane {
             && self.waiting.is_empty()
             && !self.batcher.is_ready()
             && !self.batcher.is_open()
-            && !self.parts.log.has_unread(self.parts.id)
+            && !self.has_unread()
+    }
+
+    fn has_unread(&self) -> bool {
+        !self.again.is_empty() || self.parts.log.has_unread(self.parts.id)
     }
 
     /// When there is something to do even if nothing happens.
     fn wake_at(&mut self) -> Instant {
         let now = Instant::now();
+        if self.is_removed {
+            return now + PROBE_TIMEOUT;
+        }
         let at = self.availability.probe_at(now);
         if !self.availability.is_open() {
             return at;
@@ -242,23 +275,24 @@ impl Lane {
     }
 
     fn take(&mut self, placed: &Placed) {
+        self.tracker.read(placed);
+        self.prepare(placed, None);
+    }
+
+    /// Closes what is not to be delivered of a chunk, or of those records of it, and batches the rest.
+    fn prepare(&mut self, placed: &Placed, among: Option<&Open>) {
         let LaneParts { id, accounting, log, preparation, .. } = &mut self.parts;
-        let chunk = &placed.chunk();
-        self.tracker.read(placed.first, chunk.len(), placed.end(), chunk.head().received);
-        if chunk.head().partition.is_revoked() {
-            for place in placed.first..placed.first + chunk.len() as u64 {
-                self.tracker.close(place);
-            }
-            accounting.lane_closed(*id, Outcome::Revoked, chunk.len());
+        let (chunk, tracker) = (placed.chunk(), &mut self.tracker);
+        let mut count = 0;
+        let mut close = |index: usize| count += usize::from(tracker.close(placed.first + index as u64));
+        let outcome = if chunk.head().partition.is_revoked() {
+            (0..chunk.len()).for_each(close);
+            Outcome::Revoked
         } else {
-            let mut filtered = 0;
-            let tracker = &mut self.tracker;
-            preparation.prepare(Instant::now(), placed, &mut self.batcher, |index| {
-                tracker.close(placed.first + index as u64);
-                filtered += 1;
-            });
-            accounting.lane_closed(*id, Outcome::Filtered, filtered);
-        }
+            preparation.prepare(Instant::now(), placed, among, &mut self.batcher, &mut close);
+            Outcome::Filtered
+        };
+        accounting.lane_closed(*id, outcome, count);
         log.advance(*id, self.tracker.cursor());
     }
 
@@ -349,40 +383,5 @@ impl Lane {
             lane.cursor = cursor;
             lane.oldest_pending = oldest_pending;
         });
-    }
-
-    /// Waits for what is in flight, for so long. What is open then is not settled: it comes again.
-    async fn stop(&mut self, deadline: Deadline) {
-        while self.in_flight > 0 {
-            match timeout_at(deadline.instant(), self.work.join_next()).await {
-                Ok(Some(Ok(done))) => self.finish(done),
-                Ok(Some(Err(error))) => std::panic::resume_unwind(error.into_panic()),
-                Ok(None) => break,
-                Err(_elapsed) => {
-                    warn!(
-                        sink = &*self.parts.name,
-                        in_flight = self.in_flight,
-                        "deliveries were cut off by the shutdown"
-                    );
-                    break;
-                }
-            }
-        }
-    }
-
-    async fn close(&mut self) {
-        self.work.shutdown().await;
-        let held = self.parts.accounting.snapshot().lanes[self.parts.id.index()].held;
-        debug_assert_eq!(self.tracker.open() as u64, held, "the books and the tracker agree");
-        match timeout(PROBE_TIMEOUT, self.parts.sink.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => {
-                warn!(sink = &*self.parts.name, error = error.to_string(), "sink did not close in order")
-            }
-            Err(_elapsed) => warn!(sink = &*self.parts.name, "sink did not close in time"),
-        }
-        self.in_flight = 0;
-        self.set_state(LaneState::Stopped, None);
-        self.report();
     }
 }

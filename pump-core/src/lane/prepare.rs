@@ -3,18 +3,20 @@
 //! A lane without a filter shares its encoding of a chunk with every other lane that would write the
 //! same bytes; the encoding lives as long as some lane needs it.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
 
 use tokio::time::Instant;
 
 use super::batcher::{Batcher, Item};
+use super::tracker::Open;
 use crate::buffer_pool::BufferPool;
 use crate::edit::{Edits, Scratch};
 use crate::encode::{Additions, Encoder};
 use crate::filter::Filter;
 use crate::log::Placed;
 use crate::plugin::{Body, Encoded};
-use crate::record::{Chunk, View};
+use crate::record::{Chunk, Record, View};
 use crate::template::Template;
 
 /// The encodings of one chunk that lanes share.
@@ -47,6 +49,15 @@ impl Encodings {
     }
 }
 
+/// What a lane writes, and whether another lane writes the same.
+#[derive(Debug, Clone)]
+pub(crate) struct Sharing {
+    /// Equal for lanes that write the same bytes.
+    pub(crate) key: Arc<str>,
+    /// Whether another lane has the same key. Changes when lanes do.
+    pub(crate) is_shared: Arc<AtomicBool>,
+}
+
 /// What a lane does to records before they are batched.
 pub(crate) struct Preparation {
     pub(crate) filter: Filter,
@@ -54,10 +65,7 @@ pub(crate) struct Preparation {
     pub(crate) additions: Additions,
     pub(crate) body: Option<Body>,
     pub(crate) route: Template,
-    /// Equal for lanes that write the same bytes.
-    key: Arc<str>,
-    /// Whether another lane has the same key.
-    is_shared: bool,
+    sharing: Sharing,
     scratch: Scratch,
     buffers: BufferPool,
     route_text: String,
@@ -87,8 +95,7 @@ impl Preparation {
             additions,
             body,
             route,
-            key: key.into(),
-            is_shared: false,
+            sharing: Sharing { key: key.into(), is_shared: Arc::default() },
             scratch: Scratch::default(),
             buffers: BufferPool::default(),
             route_text: String::new(),
@@ -96,31 +103,32 @@ impl Preparation {
         }
     }
 
-    /// What the lane writes; equal for lanes that write the same bytes.
-    pub(crate) fn key(&self) -> &Arc<str> {
-        &self.key
+    /// What the lane writes, for whoever knows the other lanes.
+    pub(crate) fn sharing(&self) -> &Sharing {
+        &self.sharing
     }
 
-    /// Another lane writes the same bytes.
-    pub(crate) fn share(&mut self) {
-        self.is_shared = true;
-    }
-
-    /// Hands the chunk's records to the batcher; calls `filtered` with the index of each that the
-    /// lane does not want.
+    /// Hands the chunk's records to the batcher, `among` them only if there is such a choice; calls
+    /// `filtered` with the index of each that the lane does not want.
     pub(crate) fn prepare(
         &mut self,
         now: Instant,
         placed: &Placed,
+        among: Option<&Open>,
         batcher: &mut Batcher,
         mut filtered: impl FnMut(usize),
     ) {
         let chunk = placed.chunk();
-        let wanted = (!self.filter.is_empty()).then(|| {
-            let wanted: Vec<bool> =
-                chunk.records().map(|record| self.filter.accepts(&record.view())).collect();
-            wanted.iter().enumerate().filter(|(_, wanted)| !**wanted).for_each(|(index, _)| filtered(index));
-            wanted
+        let wanted = (!self.filter.is_empty() || among.is_some()).then(|| {
+            let judge = |(index, record): (usize, Record<'_>)| {
+                let is_meant = among.is_none_or(|open| open.has(index));
+                let is_wanted = is_meant && (self.filter.is_empty() || self.filter.accepts(&record.view()));
+                if is_meant && !is_wanted {
+                    filtered(index);
+                }
+                is_wanted
+            };
+            chunk.records().enumerate().map(judge).collect::<Vec<bool>>()
         });
         let is_wanted = |index: usize| wanted.as_ref().is_none_or(|wanted| wanted[index]);
         let encoded = self.encode(placed, &is_wanted, wanted.is_some());
@@ -166,8 +174,12 @@ impl Preparation {
         };
         let (scratch, expansion) = (&mut self.scratch, &mut self.expansion);
         let mut make = || encoding.write(placed.chunk(), is_wanted, scratch, expansion);
-        let is_alone = is_filtered || !self.is_shared;
-        Some(if is_alone { Arc::new(make()) } else { placed.encodings().get_or_make(&self.key, make) })
+        let is_alone = is_filtered || !self.sharing.is_shared.load(Ordering::Relaxed);
+        Some(if is_alone {
+            Arc::new(make())
+        } else {
+            placed.encodings().get_or_make(&self.sharing.key, make)
+        })
     }
 }
 

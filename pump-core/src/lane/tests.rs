@@ -55,7 +55,7 @@ proptest! {
                 Step::Read(records) => {
                     let first = end;
                     end += records.max(1) as u64;
-                    tracker.read(first, records, end, Timestamp::EPOCH);
+                    tracker.read(&placed(first, records));
                     open.extend(first..first + records as u64);
                 }
                 Step::Close(draw) => {

@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::record::Timestamp;
+use crate::log::Placed;
+use crate::record::{ChunkHead, Timestamp};
 
 /// The places that a lane has read and not yet passed.
 ///
@@ -22,19 +23,42 @@ struct Tracked {
     /// One bit per record, set while it has no outcome.
     open: Box<[u64]>,
     open_count: usize,
+    /// Held for as long as one of its records is open, which then is in some batch, too.
+    placed: Option<Placed>,
+}
+
+/// The records of a chunk that are to be prepared once more.
+#[derive(Debug)]
+pub(crate) struct Open {
+    pub(crate) placed: Placed,
+    bits: Box<[u64]>,
+}
+
+impl Open {
+    /// Whether the record at that index is one of them.
+    pub(crate) fn has(&self, index: usize) -> bool {
+        self.bits[index / 64] & (1 << (index % 64)) != 0
+    }
 }
 
 impl Tracker {
-    /// The lane has read a chunk of so many records, which begins at `first` and ends before `end`.
-    pub(crate) fn read(&mut self, first: u64, records: usize, end: u64, received: Timestamp) {
+    /// The lane has read a chunk.
+    pub(crate) fn read(&mut self, placed: &Placed) {
+        let records = placed.chunk().len();
         let mut open = vec![u64::MAX; records.div_ceil(64)].into_boxed_slice();
         if let Some(last) = open.last_mut()
             && !records.is_multiple_of(64)
         {
             *last = (1 << (records % 64)) - 1;
         }
-        self.chunks.push_back(Tracked { first, received, open, open_count: records });
-        self.end = end;
+        self.chunks.push_back(Tracked {
+            first: placed.first,
+            received: placed.chunk().head().received,
+            open,
+            open_count: records,
+            placed: (records > 0).then(|| placed.clone()),
+        });
+        self.end = placed.end();
     }
 
     /// The place has an outcome. Returns whether it had none before: a place is closed once.
@@ -49,7 +73,33 @@ impl Tracker {
         let was_open = *word & bit != 0;
         *word &= !bit;
         chunk.open_count -= usize::from(was_open);
+        if chunk.open_count == 0 {
+            chunk.placed = None;
+        }
         was_open
+    }
+
+    /// Closes whatever is open of chunks that are not `kept`; says how many records that were.
+    pub(crate) fn close_unless(&mut self, mut kept: impl FnMut(&ChunkHead) -> bool) -> usize {
+        let mut count = 0;
+        for chunk in &mut self.chunks {
+            if let Some(placed) = &chunk.placed
+                && !kept(placed.chunk().head())
+            {
+                count += std::mem::take(&mut chunk.open_count);
+                chunk.open.fill(0);
+                chunk.placed = None;
+            }
+        }
+        count
+    }
+
+    /// Everything that is open, in the order of the log.
+    pub(crate) fn open_chunks(&self) -> impl Iterator<Item = Open> {
+        self.chunks.iter().filter_map(|chunk| {
+            let placed = chunk.placed.clone()?;
+            Some(Open { placed, bits: chunk.open.clone() })
+        })
     }
 
     /// The lowest place without an outcome; everything below is closed.

@@ -2,22 +2,22 @@
 //!
 //! A chunk's room is given back when every required lane has closed it and every best-effort lane
 //! has read it; when a source waits for room, best-effort lanes that lag are left behind. Sources
-//! are told what is settled at the moment the last required lane closes a chunk: within a partition
-//! that is in order, because all chunks of a partition have the same takers and a lane's cursor only
-//! moves forward.
+//! are told what is settled at the moment the last required lane closes a chunk, and in order within
+//! a partition.
+//!
+//! What a lane takes may change while the pump runs. What it has not read is counted anew at once. What
+//! it has read and not closed, the log waits for only if the lane required it before and still does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 
+use super::settlement::{SettledSender, Settlements};
 use super::{LaneInterest, Log, Placed, Reservation};
 use crate::accounting::{Accounting, LaneId};
-use crate::record::{Chunk, Partition};
-
-/// Where a source hears what is settled.
-pub(crate) type SettledSender = mpsc::UnboundedSender<(Partition, u64)>;
+use crate::record::{Chunk, ChunkHead};
 
 /// The log in memory.
 pub struct MemoryLog {
@@ -41,7 +41,7 @@ struct State {
     /// Whether a source waits for room: then best-effort lanes are left behind for it.
     is_wanted: bool,
     lanes: Vec<Lane>,
-    sources: HashMap<Arc<str>, SettledSender>,
+    settlements: Settlements,
 }
 
 struct Entry {
@@ -52,8 +52,14 @@ struct Entry {
     unread: usize,
 }
 
+#[derive(Default)]
 struct Lane {
+    /// What it takes of entries from `read` on.
     interest: LaneInterest,
+    /// What it took before, each of entries below a number, the oldest first.
+    past: VecDeque<(u64, LaneInterest)>,
+    /// It is given nothing until it asks to go on.
+    is_held: bool,
     /// Numbers of entries.
     read: u64,
     closed: u64,
@@ -61,16 +67,22 @@ struct Lane {
     cursor: u64,
 }
 
+impl Lane {
+    /// Whether the log keeps that entry until this lane has closed it: so it was when it came, and at every
+    /// change since.
+    fn requires(&self, number: u64, head: &ChunkHead) -> bool {
+        let mut past = self.past.iter().filter(|(end, _)| number < *end);
+        past.all(|(_, interest)| interest.requires(head)) && self.interest.requires(head)
+    }
+}
+
 impl MemoryLog {
-    /// A log of so many bytes, for these lanes and these sources. Both are known from the start.
+    /// A log of so many bytes for these sources. Lanes come with [`Log::change_lanes`].
     pub(crate) fn new(
         max_size: usize,
         accounting: Accounting,
-        lanes: Vec<LaneInterest>,
         sources: HashMap<Arc<str>, SettledSender>,
     ) -> Self {
-        let lanes =
-            lanes.into_iter().map(|interest| Lane { interest, read: 0, closed: 0, cursor: 0 }).collect();
         Self {
             max_size,
             accounting,
@@ -80,8 +92,8 @@ impl MemoryLog {
                 next_place: 0,
                 used: 0,
                 is_wanted: false,
-                lanes,
-                sources,
+                lanes: Vec::new(),
+                settlements: Settlements::new(sources),
             }),
             turnstile: tokio::sync::Mutex::new(()),
             room: Notify::new(),
@@ -162,6 +174,17 @@ impl Log for MemoryLog {
         }
     }
 
+    fn change_lanes(&self, changes: Vec<(LaneId, LaneInterest)>) {
+        self.state().change_lanes(changes, &self.accounting);
+        self.appended.notify_waiters();
+        self.room.notify_one();
+    }
+
+    fn resume(&self, lane: LaneId) {
+        self.state().lanes[lane.index()].is_held = false;
+        self.appended.notify_waiters();
+    }
+
     fn wake(&self) {
         self.appended.notify_waiters();
     }
@@ -177,7 +200,7 @@ impl Log for MemoryLog {
     fn close(&self) {
         let mut state = self.state();
         state.settle_parts();
-        state.sources.clear();
+        state.settlements.end();
     }
 
     fn append_reserved(&self, chunk: Chunk, held: usize) -> usize {
@@ -208,48 +231,74 @@ impl State {
                 if lane.interest.is_required { open += 1 } else { unread += 1 }
             }
         }
-        if open == 0 {
-            self.settle(&placed);
-        }
         let number = self.end_entry;
         self.end_entry += 1;
+        self.settlements.begin(number, &placed);
+        if open == 0 {
+            self.settlements.close(number, &placed);
+        }
         self.entries.insert(number, Entry { placed, open, unread });
         self.release(number);
     }
 
-    fn settle(&self, placed: &Placed) {
-        self.settle_below(placed, placed.chunk().positions().end);
-    }
-
-    fn settle_below(&self, placed: &Placed, position: u64) {
-        let head = placed.chunk().head();
-        if let Some(sender) = self.sources.get(&head.source)
-            && !head.partition.is_revoked()
-        {
-            // A source that no longer listens has ended; what it held comes again next time.
-            let _ = sender.send((head.partition.clone(), position));
+    /// Lanes take from now on what is said here. What that closes for good is settled and let go once
+    /// all of it is counted, so that no chunk is without a taker between two lanes' changes.
+    fn change_lanes(&mut self, changes: Vec<(LaneId, LaneInterest)>, accounting: &Accounting) {
+        for (id, interest) in changes {
+            if id.index() == self.lanes.len() {
+                self.lanes.push(Lane::default());
+            } else {
+                self.lanes[id.index()].is_held = true;
+            }
+            let lane = &mut self.lanes[id.index()];
+            for (number, entry) in self.entries.range_mut(lane.closed..lane.read) {
+                let head = entry.placed.chunk().head();
+                if lane.requires(*number, head) && !interest.requires(head) {
+                    entry.open -= 1;
+                }
+            }
+            for (number, entry) in self.entries.range_mut(lane.read..) {
+                let (head, records) = (entry.placed.chunk().head(), entry.placed.chunk().len());
+                let (took, takes) = (lane.interest.takes(head), interest.takes(head));
+                match (took, takes) {
+                    (true, false) => accounting.lane_left_behind(id, records),
+                    (false, true) => accounting.lane_accepted(id, records),
+                    (true, true) | (false, false) => {}
+                }
+                if took {
+                    *if lane.interest.is_required { &mut entry.open } else { &mut entry.unread } -= 1;
+                }
+                if takes {
+                    *if interest.is_required { &mut entry.open } else { &mut entry.unread } += 1;
+                }
+                if entry.open > 0 {
+                    self.settlements.reopen(*number, &entry.placed);
+                }
+            }
+            let past = std::mem::replace(&mut lane.interest, interest);
+            if lane.closed < lane.read {
+                lane.past.push_back((lane.read, past));
+            }
+        }
+        let closed: Vec<_> =
+            self.entries.iter().filter(|(_, entry)| entry.open == 0).map(|(n, _)| *n).collect();
+        for number in closed {
+            self.settlements.close(number, &self.entries[&number].placed);
+            self.release(number);
         }
     }
 
     /// Settles what is closed of chunks that are closed in part: while the pump runs that would be
     /// many small settlements, at its end it saves repeats.
     fn settle_parts(&self) {
-        let mut partitions = Vec::new();
-        for Entry { placed, open, .. } in self.entries.values() {
-            let partition = &placed.chunk().head().partition;
-            if *open == 0 || partitions.contains(&partition) {
-                continue;
-            }
-            // Only the partition's first: what comes after it is no unbroken run.
-            partitions.push(partition);
-            let takers = self
-                .lanes
-                .iter()
-                .filter(|lane| lane.interest.is_required && lane.interest.takes(placed.chunk().head()));
+        // Only each partition's first: what comes after it is no unbroken run.
+        for number in self.settlements.firsts() {
+            let Some(Entry { placed, .. }) = self.entries.get(&number) else { continue };
+            let takers = self.lanes.iter().filter(|lane| lane.requires(number, placed.chunk().head()));
             let cursor = takers.map(|lane| lane.cursor).min().unwrap_or_default();
             if cursor > placed.first && cursor < placed.end() {
                 let lowest_open = placed.chunk().record((cursor - placed.first) as usize);
-                self.settle_below(placed, lowest_open.position());
+                self.settlements.tell(placed, lowest_open.position());
             }
         }
     }
@@ -257,6 +306,9 @@ impl State {
     /// The number of the next entry that the lane takes.
     fn unread(&mut self, lane: LaneId) -> Option<u64> {
         let lane = &mut self.lanes[lane.index()];
+        if lane.is_held {
+            return None;
+        }
         let mut entries = self.entries.range(lane.read..);
         let next = entries.find(|(_, entry)| lane.interest.takes(entry.placed.chunk().head()));
         // What was passed over is not looked at again.
@@ -280,9 +332,6 @@ impl State {
     /// Whether that gave room back, or would if best-effort lanes were left behind for it.
     fn close_below(&mut self, id: LaneId, cursor: u64) -> bool {
         let lane = &mut self.lanes[id.index()];
-        if !lane.interest.is_required {
-            return false;
-        }
         lane.cursor = cursor;
         let mut settled = Vec::new();
         for (number, entry) in self.entries.range_mut(lane.closed..lane.read) {
@@ -290,16 +339,19 @@ impl State {
                 break;
             }
             lane.closed = number + 1;
-            if lane.interest.takes(entry.placed.chunk().head()) {
+            if lane.requires(*number, entry.placed.chunk().head()) {
                 entry.open -= 1;
                 if entry.open == 0 {
                     settled.push((*number, entry.placed.clone()));
                 }
             }
         }
+        while lane.past.front().is_some_and(|(end, _)| *end <= lane.closed) {
+            lane.past.pop_front();
+        }
         let mut gives_room = false;
         for (number, placed) in settled {
-            self.settle(&placed);
+            self.settlements.close(number, &placed);
             gives_room |= self.release(number) || self.is_wanted;
         }
         gives_room

@@ -6,6 +6,7 @@
 //! chunks.
 
 mod memory;
+mod settlement;
 #[cfg(test)]
 mod tests;
 
@@ -54,8 +55,10 @@ impl Placed {
 }
 
 /// What a lane takes from the log.
-#[derive(Debug, Clone)]
-pub(crate) struct LaneInterest {
+///
+/// Nothing, by default.
+#[derive(Debug, Clone, Default)]
+pub struct LaneInterest {
     /// Names of sources; `None`: all but the pump's own news.
     pub(crate) sources: Option<Vec<Arc<str>>>,
     pub(crate) kinds: Vec<Kind>,
@@ -64,6 +67,11 @@ pub(crate) struct LaneInterest {
 }
 
 impl LaneInterest {
+    /// Whether the log waits for the lane with chunks of this head.
+    pub(crate) fn requires(&self, head: &ChunkHead) -> bool {
+        self.is_required && self.takes(head)
+    }
+
     /// Whether the lane takes chunks of this head.
     pub(crate) fn takes(&self, head: &ChunkHead) -> bool {
         self.kinds.contains(&head.kind)
@@ -89,6 +97,15 @@ pub trait Log: Send + Sync {
 
     /// The lane has closed every place below `cursor` that it takes.
     fn advance(&self, lane: LaneId, cursor: u64);
+
+    /// These lanes take something else from now on, all at the same moment: what they have not read is
+    /// left behind if they take it no longer, and accepted if they take it now. The next [`LaneId`] is a
+    /// new lane, which begins at the oldest record. The others are given nothing until [`Self::resume`],
+    /// because what has been handed to them is not yet prepared for what they become.
+    fn change_lanes(&self, changes: Vec<(LaneId, LaneInterest)>);
+
+    /// The lane has become what [`Self::change_lanes`] said.
+    fn resume(&self, lane: LaneId);
 
     /// Makes waiting lanes look again.
     fn wake(&self);

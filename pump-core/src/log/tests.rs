@@ -11,6 +11,8 @@ use super::*;
 use crate::accounting::{Accounting, LaneId};
 use crate::record::{Chunk, ChunkHead, Codec, Partition, Timestamp};
 
+mod changes;
+
 const LANES: usize = 3;
 
 fn chunk(source: usize, first: u64, records: usize, partition: &Partition) -> Chunk {
@@ -34,6 +36,16 @@ fn interests() -> Vec<LaneInterest> {
         is_required,
     };
     vec![lane(&["source-0", "source-1"], true), lane(&["source-1"], true), lane(&["source-0"], false)]
+}
+
+fn numbered(interests: Vec<LaneInterest>) -> Vec<(LaneId, LaneInterest)> {
+    interests.into_iter().enumerate().map(|(index, interest)| (LaneId::new(index), interest)).collect()
+}
+
+fn books(lanes: usize, sources: usize) -> Accounting {
+    let accounting = Accounting::new(sources);
+    (0..lanes).for_each(|_| accounting.add_lane());
+    accounting
 }
 
 #[derive(Debug, Clone)]
@@ -69,14 +81,15 @@ proptest! {
     fn the_log_behaves_like_a_list(actions in prop::collection::vec(action(), 0..200)) {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().expect("a runtime");
         runtime.block_on(async {
-            let accounting = Accounting::new(LANES, 2);
+            let accounting = books(LANES, 2);
             let (mut senders, mut receivers) = (HashMap::new(), Vec::new());
             for source in 0..2 {
                 let (sender, receiver) = mpsc::unbounded_channel();
                 senders.insert(Arc::from(format!("source-{source}")), sender);
                 receivers.push(receiver);
             }
-            let log = Arc::new(MemoryLog::new(3_000, accounting.clone(), interests(), senders));
+            let log = Arc::new(MemoryLog::new(3_000, accounting.clone(), senders));
+            log.change_lanes(numbered(interests()));
             let partitions = [Partition::new("0"), Partition::new("1")];
             let takers = [vec![0], vec![0, 1]];
             let mut known: Vec<Known> = Vec::new();
@@ -155,8 +168,8 @@ proptest! {
 
 #[tokio::test(start_paused = true)]
 async fn a_large_request_for_room_is_not_starved_by_small_ones() {
-    let accounting = Accounting::new(0, 1);
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1_000, accounting, Vec::new(), HashMap::new()));
+    let accounting = books(0, 1);
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1_000, accounting, HashMap::new()));
     let held = log.clone().reserve(900).await;
     let large = tokio::spawn(log.clone().reserve(1_000));
     tokio::task::yield_now().await;
@@ -171,8 +184,8 @@ async fn a_large_request_for_room_is_not_starved_by_small_ones() {
 
 #[tokio::test(start_paused = true)]
 async fn more_than_the_log_can_hold_waits_for_an_empty_log_and_no_longer() {
-    let accounting = Accounting::new(0, 1);
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1_000, accounting, Vec::new(), HashMap::new()));
+    let accounting = books(0, 1);
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1_000, accounting, HashMap::new()));
     let held = log.clone().reserve(1).await;
     let huge = tokio::spawn(log.clone().reserve(5_000));
     tokio::task::yield_now().await;
@@ -183,8 +196,8 @@ async fn more_than_the_log_can_hold_waits_for_an_empty_log_and_no_longer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_for_room_can_be_given_up_at_any_time() {
-    let accounting = Accounting::new(0, 1);
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1_000, accounting, Vec::new(), HashMap::new()));
+    let accounting = books(0, 1);
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1_000, accounting, HashMap::new()));
     let held = log.clone().reserve(1_000).await;
     let waiting = tokio::spawn(log.clone().reserve(500));
     tokio::task::yield_now().await;
@@ -197,14 +210,15 @@ async fn a_request_for_room_can_be_given_up_at_any_time() {
 /// A chunk that one source's lane has not closed keeps nothing of another source in memory.
 #[tokio::test(start_paused = true)]
 async fn a_chunk_is_let_go_although_one_before_it_is_still_needed() {
-    let accounting = Accounting::new(2, 2);
+    let accounting = books(2, 2);
     let lane = |source: &str| LaneInterest {
         sources: Some(vec![source.into()]),
         kinds: vec![Kind::Event],
         is_required: true,
     };
     let lanes = vec![lane("source-0"), lane("source-1")];
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(3_000, accounting, lanes, HashMap::new()));
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(3_000, accounting, HashMap::new()));
+    log.change_lanes(numbered(lanes));
     let partitions = [Partition::new("0"), Partition::new("1")];
     log.clone().reserve(100).await.append(chunk(0, 0, 1, &partitions[0]));
     let (held, other) = (log.size(), LaneId::new(1));

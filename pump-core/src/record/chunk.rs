@@ -56,6 +56,12 @@ impl PartialEq for Partition {
 }
 impl Eq for Partition {}
 
+impl std::hash::Hash for Partition {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
 /// What all records of a chunk have in common.
 #[derive(Debug, Clone)]
 pub struct ChunkHead {

@@ -69,7 +69,7 @@ pub fn batch(bodies: &[&str], route: &str) -> Batch {
         max_held: usize::MAX,
     };
     let mut batcher = Batcher::new(limits);
-    preparation.prepare(Instant::now(), &Placed::new(0, parsed.chunk), &mut batcher, |_| {});
+    preparation.prepare(Instant::now(), &Placed::new(0, parsed.chunk), None, &mut batcher, |_| {});
     batcher.cut_all();
     let Cut { route, parts, len, size } = batcher.pop().expect("there is at least one body");
     Batch { parts, len, size, route, edits, id_key: Arc::default() }

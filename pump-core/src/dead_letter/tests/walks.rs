@@ -158,7 +158,7 @@ async fn what_a_crash_left_beside_a_file_does_not_count_and_goes() {
 async fn a_burial_that_waits_for_room_goes_on_once_letters_were_taken_out() {
     let folder = TempDir::new().expect("a folder");
     let store = DirectoryStore::new(folder.path(), 4_000);
-    let statistics = Arc::new(Statistics::new(0));
+    let statistics = Arc::new(Statistics::default());
     let (news, _queue) = crate::news::channel();
     let burial = Burial::new(Arc::new(store.clone()), statistics.clone(), news);
     let waiting = tokio::spawn(async move { burial.bury(None, (0..8).map(letter).collect()).await });
