@@ -22,8 +22,8 @@ check: $(deny)/bin/cargo-deny
 ## chaos: what takes too long for every day: a hundred rounds of kills, huge records, older servers
 chaos:
 	scripts/setup.sh chaos
-	PUMP_TEST_KILL_ROUNDS=100 cargo test --locked --test suite -- --include-ignored kills_at_random memory_stays \
-		elasticsearch_7
+	PUMP_TEST_KILL_ROUNDS=100 PUMP_TEST_SEARCH_KILLS=60 cargo test --locked --test suite -- --include-ignored \
+		kills_at_random kills_in_the_middle memory_stays elasticsearch_7
 
 setup:
 	scripts/setup.sh

@@ -181,7 +181,8 @@ impl Shared {
     }
 }
 
-fn head(
+/// The beginning of a reply, up to its body.
+pub(crate) fn head(
     out: &mut impl Write,
     status: u16,
     headers: &[(&'static str, String)],
@@ -194,23 +195,60 @@ fn head(
     out.write_all(b"\r\n")
 }
 
+/// Has a server answer a request: status and body. In HTTP/1.0, so that a reply that does not say its
+/// length ends with the connection.
+pub(crate) fn exchange(server: SocketAddr, request: &HttpRequest) -> io::Result<(u16, Vec<u8>)> {
+    let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
+    let HttpRequest { method, path, headers, body } = request;
+    let mut head = format!("{method} {path} HTTP/1.0\r\nhost: {server}\r\n");
+    let kept = ["content-type", "content-encoding", "authorization"];
+    for (name, value) in headers.iter().filter(|(name, _)| kept.contains(&name.as_str())) {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    write!(stream, "{head}content-length: {}\r\n\r\n", body.len())?;
+    stream.write_all(body)?;
+    let mut stream = BufReader::new(stream);
+    let mut line = String::new();
+    stream.read_line(&mut line)?;
+    let status = line.split_whitespace().nth(1).and_then(|status| status.parse().ok());
+    let mut length = u64::MAX;
+    for (name, value) in read_headers(&mut stream)? {
+        if name == "content-length" {
+            length = value.parse().map_err(io::Error::other)?;
+        }
+    }
+    if method == "HEAD" {
+        length = 0;
+    }
+    let mut body = Vec::new();
+    stream.take(length).read_to_end(&mut body)?;
+    Ok((status.unwrap_or_default(), body))
+}
+
 /// `None` at the end of the connection.
-fn read(stream: &mut impl BufRead) -> io::Result<Option<HttpRequest>> {
+pub(crate) fn read(stream: &mut impl BufRead) -> io::Result<Option<HttpRequest>> {
     let mut line = String::new();
     if stream.read_line(&mut line)? == 0 {
         return Ok(None);
     }
     let mut words = line.split_whitespace().map(str::to_owned);
     let (method, path) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
-    let mut request = HttpRequest { method, path, ..HttpRequest::default() };
-    loop {
-        let mut line = String::new();
-        stream.read_line(&mut line)?;
-        let Some((name, value)) = line.trim_end().split_once(':') else { break };
-        request.headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
-    }
+    let headers = read_headers(stream)?;
+    let mut request = HttpRequest { method, path, headers, ..HttpRequest::default() };
     let length = request.header("content-length").and_then(|length| length.parse().ok());
     request.body = vec![0; length.unwrap_or_default()];
     stream.read_exact(&mut request.body)?;
     Ok(Some(request))
+}
+
+/// Up to the empty line; names in lower case.
+fn read_headers(stream: &mut impl BufRead) -> io::Result<Vec<(String, String)>> {
+    let mut headers = Vec::new();
+    loop {
+        let mut line = String::new();
+        stream.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(':') else { return Ok(headers) };
+        headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
+    }
 }

@@ -4,6 +4,7 @@
 
 mod authority;
 mod certificates;
+mod faulty_proxy;
 mod http_server;
 mod lossy_proxy;
 mod redis_cluster;
@@ -13,6 +14,7 @@ mod search_server;
 
 pub use authority::Authority;
 pub use certificates::Certificates;
+pub use faulty_proxy::{Fault, FaultyProxy};
 pub use http_server::{HttpReaction, HttpRequest, HttpServer};
 pub use lossy_proxy::LossyProxy;
 pub use redis_cluster::RedisCluster;

@@ -1,13 +1,14 @@
 //! An OpenSearch or Elasticsearch node of a test's own.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::http_server::{HttpRequest, exchange};
 
 /// A running node; ended when dropped, and with the test's process however that ends.
 #[derive(Debug)]
@@ -37,6 +38,11 @@ impl SearchServer {
     /// Its address as a pipeline file has it.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Status and body of a request; the body is null where it is no JSON.
@@ -112,22 +118,13 @@ fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     false
 }
 
-/// In HTTP/1.0, so that the reply ends with the connection.
 fn ask(address: SocketAddr, method: &str, path: &str, body: &Value) -> std::io::Result<(u16, Value)> {
-    let body = if body.is_null() { String::new() } else { body.to_string() };
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.0\r\nHost: {address}\r\nContent-Type: application/json\r\n\
-         Content-Length: {}\r\n\r\n{body}",
-        body.len()
-    )?;
-    let mut reply = Vec::new();
-    stream.read_to_end(&mut reply)?;
-    let end = reply.windows(4).position(|four| four == b"\r\n\r\n").unwrap_or(reply.len());
-    let head = String::from_utf8_lossy(&reply[..end]);
-    let status = head.split_whitespace().nth(1).and_then(|status| status.parse().ok());
-    let body = reply.get(end + 4..).unwrap_or_default();
-    Ok((status.unwrap_or_default(), serde_json::from_slice(body).unwrap_or_default()))
+    let request = HttpRequest {
+        method: method.to_owned(),
+        path: path.to_owned(),
+        headers: vec![("content-type".to_owned(), "application/json".to_owned())],
+        body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
+    };
+    let (status, body) = exchange(address, &request)?;
+    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
 }

@@ -12,5 +12,6 @@ mod redis_in_production;
 mod redis_list;
 mod reload;
 mod search;
+mod search_faults;
 mod two_sinks_one_folder;
 mod wrong_files;

@@ -226,7 +226,7 @@ fn a_graceful_stop_gives_back_what_was_not_delivered_at_once() {
 }
 
 /// The bound of the architecture: 40 MB, the log, and two batches per delivery in flight.
-const BOUND_KIB: u64 = (40 + 32 + 2 * 4 * 2) << 10;
+pub(crate) const BOUND_KIB: u64 = (40 + 32 + 2 * 4 * 2) << 10;
 
 /// Drains so many records of such a size, and watches the memory meanwhile.
 fn assert_bounded(records: u64, size: usize, limit: Duration) {

@@ -14,9 +14,9 @@ use crate::process::PumpProcess;
 use crate::real_gateway::{entries, push};
 
 /// Records by their ids, each as `full` JSON, which golden files hold to Tyk Pump's.
-type Records = BTreeMap<String, Value>;
+pub(crate) type Records = BTreeMap<String, Value>;
 
-fn records(codec: Codec, entries: &[Vec<u8>]) -> Records {
+pub(crate) fn records(codec: Codec, entries: &[Vec<u8>]) -> Records {
     let record = |entry: &Vec<u8>| {
         let (partition, kind) = (Partition::new("0"), Kind::Transaction);
         let head = ChunkHead { source: "s".into(), partition, kind, codec, received: Timestamp::now() };

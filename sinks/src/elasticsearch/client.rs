@@ -175,7 +175,7 @@ fn authorization(config: &ElasticsearchConfig) -> Result<Option<HeaderValue>, Si
     Ok(Some(value))
 }
 
-/// An attempt that got no answer. The client's errors repeat what lies beneath them: each is said once.
+/// An attempt that got no whole answer. The client's errors repeat what lies beneath them: each is said once.
 fn lost(message: &'static str, error: &elasticsearch::Error) -> SinkError {
     let mut said = error.to_string();
     let mut cause = error.source();
@@ -186,5 +186,7 @@ fn lost(message: &'static str, error: &elasticsearch::Error) -> SinkError {
         }
         cause = beneath.source();
     }
+    // Whoever reads it looks for a slow server and not for a wrong address.
+    let message = if error.is_timeout() { "no answer in time" } else { message };
     SinkError::retry(message, said)
 }

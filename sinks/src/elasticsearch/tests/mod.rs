@@ -163,6 +163,7 @@ async fn a_node_that_says_nothing_costs_one_attempt() {
     let (batch, deadline) = (five(), Deadline::after(Duration::from_millis(300)));
     let error = sink.deliver(&batch, deadline).await.expect_err("it is the silent node's turn");
     assert_eq!(error.kind(), SinkErrorKind::Retry, "{error}");
+    assert!(error.to_string().starts_with("no answer in time"), "{error}");
     for _ in 0..3 {
         assert_eq!(deliver(&sink).await.expect("the sound node's turn"), Answers::delivered(5));
     }
