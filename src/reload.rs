@@ -96,7 +96,7 @@ impl Reloading<'_> {
     pub(crate) async fn run(mut self, mut stamp: Stamp, mut hangup: Signal) -> Infallible {
         loop {
             let is_told = tokio::select! {
-                told = hangup.recv() => told.is_some(),
+                Some(()) = hangup.recv() => true,
                 () = sleep(LOOK_EVERY) => false,
             };
             if !is_told && Stamp::files(self.files) == stamp.files {
@@ -169,7 +169,10 @@ impl Reloading<'_> {
         let whole = assemble::load_plan(self.files, self.registry).map_err(wrong)?.pipeline;
         let running = &self.running.pipeline;
         let needs_restart = running.needs_restart(&whole);
-        let mut plan = assemble::plan(running.with_sinks_of(&whole), self.registry).map_err(wrong)?;
+        let mut plan = assemble::plan(running.with_sinks_of(&whole), self.registry).map_err(|errors| {
+            // The file is right; it does not fit the sources that run.
+            anyhow!("the sinks do not fit the sources that run, restart to apply this: {errors}")
+        })?;
         self.check_kinds(&mut plan)?;
         let mut reload = Reload::default();
         for sink in plan.sinks {

@@ -60,13 +60,17 @@ fn push_while(redis: &RedisServer, pushed: &AtomicU64, is_over: impl Fn() -> boo
 fn sinks_change_come_and_go_under_load_and_nothing_is_missing_anywhere() {
     let (redis, folder) = (RedisServer::start(), TempDir::new().expect("a folder"));
     std::fs::write(folder.path().join("blocked"), "no folder").expect("written");
-    let before = pipeline(&redis, &[("stays", "stays", ""), ("changes", "first", ""), ("goes", "goes", "")]);
+    let before = pipeline(
+        &redis,
+        &[("stays", "stays", ""), ("changes", "first", ""), ("tuned", "tuned", ""), ("goes", "goes", "")],
+    );
     // The dead one is best effort: a required one would fill the log, which is another story.
     let after = pipeline(
         &redis,
         &[
             ("stays", "stays", ""),
             ("changes", "second", ", omit: [raw_request]"),
+            ("tuned", "tuned", ", max_in_flight: 1"),
             ("comes", "comes", ""),
             ("dead", "blocked", ", required: false"),
         ],
@@ -99,6 +103,7 @@ fn sinks_change_come_and_go_under_load_and_nothing_is_missing_anywhere() {
     pump.wait_until(PATIENCE, "delivered", |status| {
         count(status, "stays", "delivered") == total
             && count(status, "changes", "delivered") == total
+            && count(status, "tuned", "delivered") == total
             && count(status, "comes", "pending") == 0
             && status["sources"][0]["records"]["backlog"] == 0
     });
@@ -113,6 +118,7 @@ fn sinks_change_come_and_go_under_load_and_nothing_is_missing_anywhere() {
     assert!(longest < Duration::from_secs(1), "nothing was delivered for {longest:?}");
     let path = |name: &str| folder.path().join(name);
     assert_eq!(repeats(&path("stays"), total), 0);
+    assert_eq!(repeats(&path("tuned"), total), 0);
     let mut changed: BTreeMap<u64, u32> = numbers_in(&path("first"));
     let second = numbers_in(&path("second"));
     assert!(!changed.is_empty() && !second.is_empty());
@@ -195,4 +201,32 @@ fn a_bad_file_changes_nothing_and_what_needs_a_restart_is_named() {
     let reload = |is_good| (Some("reload"), Some(is_good));
     assert_eq!(events, [(Some("start"), None), reload(false), reload(false), reload(true)]);
     assert_eq!(repeats(&folder.path().join("out"), 1_000), 0);
+}
+
+/// A mounted ConfigMap: files are links through `..data`, which is replaced as a whole.
+#[test]
+fn a_folder_whose_links_are_swapped_is_seen() {
+    let (redis, folder) = (RedisServer::start(), TempDir::new().expect("a folder"));
+    let conf = folder.path().join("conf");
+    for (version, out) in [("..v1", "first"), ("..v2", "second")] {
+        std::fs::create_dir_all(conf.join(version)).expect("made");
+        let sinks = format!(
+            "sinks: {{ {out}: {{ type: file, path: {out}/records.ndjson, kinds: [transaction] }} }}\n"
+        );
+        std::fs::write(conf.join(version).join("sinks.yaml"), sinks).expect("written");
+    }
+    let link = |from: &str, to: &str| std::os::unix::fs::symlink(from, conf.join(to)).expect("linked");
+    link("..v1", "..data");
+    link("..data/sinks.yaml", "sinks.yaml");
+    let sources = format!("sources: {{ gateway: {{ type: redis_list, url: \"{}\" }} }}\n", redis.url());
+    let mut pump = PumpProcess::start(folder.path(), "only", &sources, &["-c", "conf"]);
+    pump.wait_until(PATIENCE, "ready", |status| lane(status, "first").is_some());
+    link("..v2", "..next");
+    std::fs::rename(conf.join("..next"), conf.join("..data")).expect("renamed");
+    pump.wait_until(PATIENCE, "seen", |status| lane(status, "second").is_some());
+    assert_eq!(lane(&pump.status(), "first").expect("its books stay")["removed"], true);
+    push(&redis.url(), 0, 1_000, SIZE);
+    pump.wait_until(PATIENCE, "delivered", |status| count(status, "second", "delivered") == 1_000);
+    pump.stop();
+    assert_eq!(repeats(&folder.path().join("second"), 1_000), 0);
 }

@@ -1,6 +1,7 @@
 //! Tests of the pipeline file. What wrong files look like to a person is held by the snapshots of
 //! `tests/wrong/` at the top.
 
+mod changes;
 mod loading;
 mod random;
 mod references;
