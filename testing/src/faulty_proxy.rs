@@ -1,14 +1,17 @@
 //! A way to an HTTP server on which a fault can be had at any time, and ended again.
 
-use std::io::{self, BufReader, Read, Write};
+use std::io::{self, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::thread;
 use std::time::Duration;
 
-use rustix::net::{AddressFamily, SocketType, sockopt};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
 use crate::http_server::{self, HttpRequest};
+
+/// Connections that wait to be accepted.
+const BACKLOG: i32 = 128;
 
 /// What is wrong on the way. But for `Down`, the server gets every request and does what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -96,24 +99,19 @@ impl FaultyProxy {
     }
 }
 
-const BACKLOG: i32 = 128;
-
 /// On a port that stays bound while nobody listens: one that was asked for by its number.
-fn listener() -> io::Result<TcpListener> {
-    let mut last = None;
-    for _ in 0..5 {
-        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None)?;
+fn listener() -> rustix::io::Result<TcpListener> {
+    let listen = || {
+        // Processes that the test starts must not inherit it.
+        let (family, kind, flags) = (AddressFamily::INET, SocketType::STREAM, SocketFlags::CLOEXEC);
+        let socket = rustix::net::socket_with(family, kind, flags, None)?;
         sockopt::set_socket_reuseaddr(&socket, true)?;
-        // Between finding a free port and taking it, another test may have taken it.
-        match rustix::net::bind(&socket, &crate::free_address()) {
-            Ok(()) => {
-                rustix::net::listen(&socket, BACKLOG)?;
-                return Ok(TcpListener::from(socket));
-            }
-            Err(error) => last = Some(error),
-        }
-    }
-    Err(last.map_or_else(|| io::ErrorKind::AddrInUse.into(), io::Error::from))
+        rustix::net::bind(&socket, &crate::free_address())?;
+        rustix::net::listen(&socket, BACKLOG)?;
+        Ok(TcpListener::from(socket))
+    };
+    // Between finding a free port and taking it, another test may have taken it.
+    listen().or_else(|_| listen()).or_else(|_| listen())
 }
 
 impl Shared {
@@ -162,8 +160,9 @@ impl Shared {
                     sockopt::set_socket_linger(client, Some(Duration::ZERO))?;
                     return Ok(());
                 }
+                // Until the client has had enough.
                 Some(Fault::Silent) => {
-                    return io::copy(&mut requests.take(u64::MAX), &mut io::sink()).map(drop);
+                    return io::copy(&mut requests, &mut io::sink()).map(drop);
                 }
                 Some(Fault::Slow(delay)) => {
                     thread::sleep(delay);
