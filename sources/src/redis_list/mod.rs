@@ -23,6 +23,7 @@ mod poll;
 #[cfg(test)]
 mod proof;
 mod run;
+mod scripts;
 mod server;
 mod settle;
 mod troubles;

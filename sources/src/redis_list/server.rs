@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use memmap2::MmapMut;
-use redis::{Cmd, Pipeline, RedisError, RedisResult, Script, Value, cmd, pipe};
+use redis::{Cmd, Pipeline, RedisError, RedisResult, Value, cmd, pipe};
 
 use super::config::RedisListConfig;
 use super::keys::ListKeys;
+use super::scripts::{ScriptTexts, Scripts};
 use crate::connection::{Connection, Primary};
 use crate::redis_target::Target;
 
@@ -27,33 +28,6 @@ const SCANNED: usize = 1_000;
 pub(super) struct Server {
     connection: Connection,
     scripts: Scripts,
-}
-
-/// The texts of the four scripts. Each runs in Redis as one step; what each line is for stands in it.
-#[derive(Debug, Clone)]
-pub(super) struct ScriptTexts {
-    pub(super) seal: String,
-    pub(super) steal: String,
-    pub(super) read: String,
-    pub(super) ack: String,
-}
-
-impl Default for ScriptTexts {
-    fn default() -> Self {
-        Self {
-            seal: include_str!("scripts/seal.lua").into(),
-            steal: include_str!("scripts/steal.lua").into(),
-            read: include_str!("scripts/read.lua").into(),
-            ack: include_str!("scripts/ack.lua").into(),
-        }
-    }
-}
-
-struct Scripts {
-    seal: Script,
-    steal: Script,
-    read: Script,
-    ack: Script,
 }
 
 /// The questions that are asked about the same lists again and again, made once.
@@ -181,13 +155,7 @@ impl Server {
     }
 
     fn over(connection: Connection, texts: &ScriptTexts) -> Self {
-        let scripts = Scripts {
-            seal: Script::new(&texts.seal),
-            steal: Script::new(&texts.steal),
-            read: Script::new(&texts.read),
-            ack: Script::new(&texts.ack),
-        };
-        Self { connection, scripts }
+        Self { connection, scripts: Scripts::new(texts) }
     }
 
     /// Whether it answers and lets us in.

@@ -12,7 +12,8 @@ use pump_testing::RedisServer;
 use redis::Client;
 
 use super::keys::ListKeys;
-use super::server::{Ack, Acked, ScriptTexts, Server};
+use super::scripts::ScriptTexts;
+use super::server::{Ack, Acked, Server};
 
 const LEASE: Duration = Duration::from_secs(30);
 const LIST: &str = "analytics-tyk-system-analytics";

@@ -4,7 +4,8 @@ use pump_core::record::{Codec, Kind};
 use pump_testing::{RedisOptions, RedisServer};
 
 use super::super::keys::ListKeys;
-use super::super::server::{Ack, Acked, Looks, ScriptTexts, Search};
+use super::super::scripts::ScriptTexts;
+use super::super::server::{Ack, Acked, Looks, Search};
 use super::{Bench, LEASE, LIST, owned, server};
 
 #[tokio::test]

@@ -12,7 +12,8 @@ use rand::RngExt;
 use tokio::task::JoinSet;
 
 use super::super::keys::ListKeys;
-use super::super::server::{Ack, Acked, Looks, ScriptTexts, Server};
+use super::super::scripts::ScriptTexts;
+use super::super::server::{Ack, Acked, Looks, Server};
 use super::full_memory::{without_persist_in_ack, without_persist_in_steal};
 use super::lost_lines::without_persist_after_seal;
 use super::server;
