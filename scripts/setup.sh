@@ -34,6 +34,7 @@ packages() {
         # From wherever this machine has its other packages.
         site=$(apt-get indextargets --format '$(RELEASE) $(SITE)' 'Created-By: Packages' |
             awk -v release="$release" '$1 == release { print $2; exit }')
+        [ -n "$site" ] || { echo "install valkey-server: no packages of $release are known here" >&2; exit 1; }
         echo "deb $site $release-backports main" |
             "${as_root[@]}" tee /etc/apt/sources.list.d/pump-tests-backports.list >/dev/null
         "${as_root[@]}" apt-get update -qq
@@ -61,6 +62,7 @@ search_server() {
     fi
     # Whole or not at all; who was faster is as good.
     mv -T "$work" "$target" 2>/dev/null || rm -rf "$work"
+    [ -d "$target" ] || { echo "$name $version cannot be put into $cache" >&2; exit 1; }
 }
 
 packages

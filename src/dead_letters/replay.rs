@@ -151,7 +151,11 @@ impl Sender<'_> {
         let source = SourceBlueprint { name: lot.source.clone(), source: Box::new(source) };
         // A sink is opened once, so each lot has a plan of its own.
         let plan = assemble::plan(self.plan.pipeline.clone(), self.registry)?;
-        let blueprint = plan.open_for_replay(source, lot.sink.as_deref(), self.store.clone()).await?;
+        let blueprint = match plan.open_for_replay(source, lot.sink.as_deref(), self.store.clone()).await {
+            Ok(blueprint) => blueprint,
+            // The other sinks get their letters.
+            Err(error) => return Ok(End::Failed(error)),
+        };
         let pump = Pump::new(blueprint);
         let monitor = pump.monitor();
         let progress = show_progress(lot.name(), lot.count, monitor.clone(), counts.clone());

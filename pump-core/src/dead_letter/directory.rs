@@ -140,7 +140,13 @@ impl State {
     }
 
     fn begin(&mut self) -> io::Result<Open> {
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+        if !self.directory.is_dir() {
+            fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.directory)?;
+            // A folder whose own entry is lost takes its letters with it.
+            if let Some(parent) = self.directory.canonicalize()?.parent() {
+                File::open(parent)?.sync_all()?;
+            }
+        }
         let started = Timestamp::now().seconds;
         loop {
             let name = format!("dead-letters-{started}-{}-{}.ndjson", std::process::id(), self.next);

@@ -33,6 +33,8 @@ const MAX_REPLY: u64 = 16 << 20;
 /// A cluster and our way to it.
 pub(super) struct Client {
     transports: Box<[Transport]>,
+    /// Scheme, host and port of each.
+    origins: Box<[String]>,
     nodes: Mutex<Nodes>,
     headers: HeaderMap,
 }
@@ -57,13 +59,15 @@ impl Client {
     pub(super) fn new(config: &ElasticsearchConfig) -> Result<Self, SinkError> {
         let transports = config.endpoints.iter().map(|endpoint| transport(endpoint.as_str(), config));
         let transports: Box<[_]> = transports.collect::<Result<_, _>>()?;
+        let urls = config.endpoints.iter().map(|endpoint| address(endpoint.as_str()));
+        let origins = urls.map(|url| Ok(origin(&url?))).collect::<Result<_, SinkError>>()?;
         let mut headers = HeaderMap::new();
         // The length of a reply must be known before it is read.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         if let Some(value) = authorization(config)? {
             headers.insert(AUTHORIZATION, value);
         }
-        Ok(Self { nodes: Mutex::new(Nodes::new(transports.len())), transports, headers })
+        Ok(Self { nodes: Mutex::new(Nodes::new(transports.len())), transports, origins, headers })
     }
 
     /// One request to the next node, answered by the deadline.
@@ -86,6 +90,12 @@ impl Client {
         let transport = &self.transports[turn.number];
         let sent = transport.send(method, path, headers, None::<&()>, body, Some(deadline.remaining()));
         let response = sent.await.map_err(|error| lost("the cluster cannot be reached", &error))?;
+        // The client follows redirections. The first question to a node has no body, so a node that sends us
+        // elsewhere is found out before it gets a record.
+        let there = origin(response.url());
+        if there != self.origins[turn.number] {
+            return Err(SinkError::unavailable("the cluster sends us elsewhere: check `endpoints`", there));
+        }
         let status = response.status_code().as_u16();
         let wait = response.headers().get(RETRY_AFTER).and_then(|value| retry_after(value.to_str().ok()?));
         if response.content_length().is_some_and(|length| length > MAX_REPLY) {
@@ -134,11 +144,10 @@ impl Drop for Turn<'_> {
 }
 
 fn transport(endpoint: &str, config: &ElasticsearchConfig) -> Result<Transport, SinkError> {
-    let url = Url::parse(endpoint)
-        .map_err(|error| SinkError::unavailable(format!("{endpoint} is no address"), error))?;
-    // What the pipeline file does not name is not contacted, a proxy from the environment neither.
-    let mut builder =
-        TransportBuilder::new(SingleNodeConnectionPool::new(url)).disable_proxy().enable_meta_header(false);
+    // A proxy that the environment names is not contacted: the pipeline file does not name it.
+    let mut builder = TransportBuilder::new(SingleNodeConnectionPool::new(address(endpoint)?))
+        .disable_proxy()
+        .enable_meta_header(false);
     if let Some(path) = &config.tls.ca_file {
         let pem = read(path)?;
         let authority = Certificate::from_pem(&pem)
@@ -150,6 +159,15 @@ fn transport(endpoint: &str, config: &ElasticsearchConfig) -> Result<Transport, 
         builder = builder.auth(Credentials::Certificate(ClientCertificate::Pem(pem)));
     }
     builder.build().map_err(|error| SinkError::unavailable("`tls` cannot be used: check its files", error))
+}
+
+/// Scheme, host and port.
+fn origin(url: &Url) -> String {
+    url.origin().ascii_serialization()
+}
+
+fn address(endpoint: &str) -> Result<Url, SinkError> {
+    Url::parse(endpoint).map_err(|error| SinkError::unavailable(format!("{endpoint} is no address"), error))
 }
 
 fn read(path: &str) -> Result<Vec<u8>, SinkError> {

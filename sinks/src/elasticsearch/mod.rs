@@ -22,7 +22,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use elasticsearch::http::Method;
-use pump_core::config::HttpCompression;
+use pump_core::config::{HttpCompression, HttpUrl, TlsConfig};
 use pump_core::encode::Encoder;
 use pump_core::plugin::{
     Answers, Batch, BatchDefaults, Body, Deadline, Format, PlanError, Sink, SinkContext, SinkError, SinkPlan,
@@ -66,6 +66,11 @@ impl Sink for ElasticsearchSink {
             auth.scheme().map_err(|message| PlanError::new("auth", message))?;
         }
         config.tls.identity().map_err(|message| PlanError::new("tls", message))?;
+        let is_plain = |endpoint: &HttpUrl| endpoint.as_str().starts_with("http://");
+        if config.tls != TlsConfig::default() && config.endpoints.iter().any(is_plain) {
+            let message = "an endpoint with `http://` is not encrypted: write `https://`, or take `tls` out";
+            return Err(PlanError::new("tls", message));
+        }
         let format = format.unwrap_or(Format::Full);
         if config.data_stream && config.op == Op::Index {
             return Err(PlanError::new("op", "a data stream only takes `create`"));

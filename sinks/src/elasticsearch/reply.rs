@@ -14,8 +14,8 @@ use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess
 use super::config::Op;
 
 /// The parts of a reply that are read; asked for with each request, so that replies stay small.
-pub(super) const FILTER: &str =
-    "filter_path=items.*.status,items.*.error.type,items.*.error.reason,items.*.error.caused_by.reason";
+pub(super) const FILTER: &str = "filter_path=items.*.status,items.*.failure_store,items.*.error.type,\
+     items.*.error.reason,items.*.error.caused_by.reason";
 
 /// How much of a server's words is kept, in bytes.
 const MAX_DETAIL: usize = 512;
@@ -90,10 +90,17 @@ impl Cause<'_> {
             // Such as too many shards for another index.
             "validation_exception",
         ];
-        // What a data stream says to `op: index`.
-        let is_for_create_only =
-            || self.reason.as_deref().is_some_and(|reason| reason.contains("op_type of create"));
-        KINDS.contains(&&*self.kind) || is_for_create_only()
+        // What is said of the index in the words of a wrong argument. Only by how it begins: further on a
+        // reason may quote a record.
+        const REASONS: [&str; 3] = [
+            // What a data stream says to `op: index`.
+            "only write ops with an op_type of create",
+            "no write index is defined for alias",
+            "pipeline with id [",
+        ];
+        let reason = self.reason.as_deref().unwrap_or_default();
+        let is_argument = self.kind == "illegal_argument_exception";
+        KINDS.contains(&&*self.kind) || (is_argument && REASONS.iter().any(|begin| reason.starts_with(begin)))
     }
 
     /// A word for a metric's label.
@@ -124,6 +131,9 @@ struct Item<'a> {
     status: u16,
     #[serde(borrow, default)]
     error: Option<Cause<'a>>,
+    /// `used`: the data stream could not take it, and put it aside.
+    #[serde(borrow, default)]
+    failure_store: Option<Cow<'a, str>>,
 }
 
 /// The items so far.
@@ -156,13 +166,19 @@ impl Items {
 
     /// `None`: nobody can write there.
     fn judge(&mut self, item: &Item<'_>) -> Option<Answer> {
-        let Item { status, error } = item;
+        let Item { status, error, failure_store } = item;
         if let Some(cause) = error.as_ref().filter(|cause| cause.is_no_records_fault()) {
             self.unavailable.get_or_insert_with(|| cause.to_string());
             return None;
         }
         let detail = || error.as_ref().map_or_else(|| format!("status {status}"), Cause::to_string);
         match status {
+            200..=299 if failure_store.as_deref() == Some("used") => Some(Answer::Rejected {
+                code: "failure_store",
+                detail: "the data stream put it into its failure store, where searches do not find it".into(),
+            }),
+            // Never with an error, as far as we know; if so, what it means is not known.
+            200..=299 if error.is_some() => Some(Answer::Retry(self.wait)),
             200..=299 => Some(Answer::Delivered),
             409 if self.op == Op::Create => Some(Answer::Duplicate),
             401 | 403 | 404 => {

@@ -30,6 +30,7 @@ fn each_setting_that_makes_no_sense_is_refused_with_its_name() {
         ("extended", Some(Format::Full), with(&|config| config.extended = true)),
         ("auth", None, with(&|config| config.auth = Some(nothing.clone()))),
         ("tls", None, with(&|config| config.tls.cert_file = Some("cert.pem".into()))),
+        ("tls", None, with(&|config| config.tls.ca_file = Some("ca.pem".into()))),
     ] {
         assert_eq!(&*refused(&config, format).key, key);
     }

@@ -55,6 +55,58 @@ async fn what_is_no_records_fault_makes_the_sink_unavailable() {
 }
 
 #[tokio::test]
+async fn what_a_reason_quotes_of_a_record_says_nothing_of_the_index() {
+    let about_the_index = "only write ops with an op_type of create are allowed in data streams";
+    let quoting = format!("failed to parse field [n]. Preview of field's value: '{about_the_index}'");
+    for (kind, reason, is_unavailable) in [
+        ("illegal_argument_exception", about_the_index, true),
+        ("illegal_argument_exception", "no write index is defined for alias [a]", true),
+        ("illegal_argument_exception", "pipeline with id [p] does not exist", true),
+        ("illegal_argument_exception", &quoting, false),
+        ("mapper_parsing_exception", about_the_index, false),
+        ("mapper_parsing_exception", &quoting, false),
+    ] {
+        let refused = Some((kind, reason));
+        let body = items(&[(201, None), (400, refused), (201, None), (201, None), (201, None)]);
+        match outcome(HttpReaction::reply(200, body)).await {
+            Err(error) => assert!(is_unavailable && error.kind() == SinkErrorKind::Unavailable, "{error}"),
+            Ok(answers) => {
+                assert!(!is_unavailable, "{kind}: {reason}");
+                assert!(matches!(answers.get(1), Some(Answer::Rejected { .. })), "{answers:?}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_document_in_a_failure_store_is_not_delivered() {
+    let body = r#"{"items":[{"create":{"status":201,"failure_store":"used"}},
+        {"create":{"status":201,"failure_store":"not_applicable_or_unknown"}},
+        {"create":{"status":201}},{"create":{"status":201}},{"create":{"status":201}}]}"#;
+    let answers = outcome(HttpReaction::reply(200, body)).await.expect("a reply");
+    let refused =
+        |answer: Option<&Answer>| matches!(answer, Some(Answer::Rejected { code: "failure_store", .. }));
+    assert!(refused(answers.get(0)), "{answers:?}");
+    assert!((1..5).all(|index| answers.get(index) == Some(&Answer::Delivered)), "{answers:?}");
+}
+
+#[tokio::test]
+async fn no_record_goes_where_a_redirection_points() {
+    for status in [301, 302, 307, 308] {
+        let elsewhere = cluster(|_| HttpReaction::reply(200, items(&[(201, None); 5])));
+        let there = elsewhere.url();
+        let server = HttpServer::start(move |request: &HttpRequest| {
+            let location = format!("{there}{}", request.path);
+            HttpReaction::Reply(status, vec![("location", location)], Vec::new())
+        });
+        let error = deliver(&open(config(&[server.url()])).await).await.expect_err("it is elsewhere");
+        assert_eq!(error.kind(), SinkErrorKind::Unavailable, "{error}");
+        assert!(error.to_string().contains(&elsewhere.url()), "{error}");
+        assert!(elsewhere.requests().iter().all(|request| request.body.is_empty()), "{status}");
+    }
+}
+
+#[tokio::test]
 async fn a_busy_cluster_says_how_long_to_wait() {
     for status in [429, 502, 503, 504, 500] {
         let headers = vec![("retry-after", "3".to_owned())];
