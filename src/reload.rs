@@ -9,7 +9,9 @@
 //! a mounted ConfigMap is swapped by its links.
 
 use std::convert::Infallible;
+use std::fs::File;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::io::Read;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -28,8 +30,13 @@ use crate::assemble::{self, Plan};
 
 /// How often files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(2);
-/// How long a file must have stayed as it is: an editor may be half way through it.
+/// How long files must have stayed as they are after a SIGHUP: whoever sent it is done with them.
 const SETTLES_IN: Duration = Duration::from_millis(200);
+/// How long without one. Whoever writes may be half way through, and half a file can be a sound one with
+/// fewer sinks.
+const RESTS_FOR: Duration = Duration::from_secs(2);
+/// How much of a file is looked at for changes: a pipeline file is smaller.
+const MAX_LOOKED_AT: u64 = 16 << 20;
 
 /// What the running pump is made of.
 pub(crate) struct Running {
@@ -57,7 +64,9 @@ impl Stamp {
         let mut hasher = DefaultHasher::new();
         let files = Self::files(paths);
         for (path, ..) in &files {
-            std::fs::read(path).ok().hash(&mut hasher);
+            let mut content = Vec::new();
+            let read = File::open(path).and_then(|file| file.take(MAX_LOOKED_AT).read_to_end(&mut content));
+            read.ok().map(|_| content).hash(&mut hasher);
         }
         Self { files, content: hasher.finish() }
     }
@@ -104,7 +113,7 @@ impl Reloading<'_> {
             }
             let mut now = Stamp::of(self.files);
             loop {
-                sleep(SETTLES_IN).await;
+                sleep(if is_told { SETTLES_IN } else { RESTS_FOR }).await;
                 let before = std::mem::replace(&mut now, Stamp::of(self.files));
                 if now == before {
                     break;
@@ -133,6 +142,9 @@ impl Reloading<'_> {
                 }
                 let [new, other, gone] = [&added, &changed, &removed].map(|names| names.join(", "));
                 info!(added = new, changed = other, removed = gone, "pipeline file reloaded");
+                if !removed.is_empty() {
+                    warn!(sinks = gone, "sinks were taken out: what they had no outcome for is left behind");
+                }
                 let names = |names: &[Arc<str>]| names.iter().map(|name| &**name).collect::<Vec<_>>().into();
                 let details = [
                     ("success", true.into()),

@@ -49,6 +49,8 @@ async fn serve(plan: Plan, mode: Mode, watched: Watched<'_>) -> Result<(), Failu
         .await
         .with_context(|| format!("cannot listen on {listen}: set admin.listen to a free address"))?;
     let running = Running::of(&plan);
+    // From here on a SIGHUP does not end the process.
+    let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let pump = Pump::new(plan.open(mode).await?);
     let monitor = pump.monitor();
     let endpoints = tokio::spawn(admin::serve(listener, monitor.clone(), facts.clone()));
@@ -60,7 +62,6 @@ async fn serve(plan: Plan, mode: Mode, watched: Watched<'_>) -> Result<(), Failu
         facts,
         running,
     };
-    let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let run = pump.run(stop_signal()?);
     let outcome = match mode {
         Mode::Follow => tokio::select! {

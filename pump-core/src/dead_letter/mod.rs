@@ -145,6 +145,15 @@ impl StoreError {
     }
 }
 
+/// A wait for the store that may be; over when it is dropped.
+struct Trouble<'a>(&'a Statistics);
+
+impl Drop for Trouble<'_> {
+    fn drop(&mut self) {
+        self.0.dead_letters_trouble(None);
+    }
+}
+
 /// Buries dead letters and counts them: waits for as long as the store fails.
 pub(crate) struct Burial {
     store: Arc<dyn DeadLetterStore>,
@@ -160,10 +169,17 @@ impl Burial {
     /// Returns once all of them are safe.
     pub(crate) async fn bury(&self, sink: Option<&Arc<str>>, letters: Vec<DeadLetter>) {
         let (mut wait, mut done, mut portion) = (Duration::from_millis(100), 0, letters.len());
+        // Also when a reload cuts it off: who still waits says so again.
+        let _trouble = Trouble(&self.statistics);
         while done < letters.len() {
             let end = letters.len().min(done + portion);
             match self.store.append(&letters[done..end]).await {
-                Ok(()) => done = end,
+                Ok(()) => {
+                    for letter in &letters[done..end] {
+                        self.statistics.dead_letter(sink, letter.reason.clone());
+                    }
+                    done = end;
+                }
                 // What does not fit together may fit one by one.
                 Err(StoreError::Full { .. }) if portion > 1 => portion = portion.div_ceil(2),
                 Err(error) => {
@@ -175,10 +191,6 @@ impl Burial {
                     wait = (wait * 2).min(Duration::from_secs(5));
                 }
             }
-        }
-        self.statistics.dead_letters_trouble(None);
-        for letter in &letters {
-            self.statistics.dead_letter(sink, letter.reason.clone());
         }
         // News about buried news would never end.
         if let Some(letter) = letters.iter().find(|letter| &*letter.source != crate::news::SOURCE) {

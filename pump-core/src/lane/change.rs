@@ -69,6 +69,7 @@ impl Lane {
                 self.forget();
                 self.is_removed = true;
                 self.set_state(LaneState::Stopped, None);
+                self.parts.log.resume(self.parts.id);
                 info!(sink = &*sink, left_behind, "sink was taken out");
             }
         }

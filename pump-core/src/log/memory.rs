@@ -58,8 +58,8 @@ struct Lane {
     interest: LaneInterest,
     /// What it took before, each of entries below a number, the oldest first.
     past: VecDeque<(u64, LaneInterest)>,
-    /// It is given nothing until it asks to go on.
-    is_held: bool,
+    /// Changes that it has not obeyed yet: until then it is given nothing.
+    orders: usize,
     /// Numbers of entries.
     read: u64,
     closed: u64,
@@ -68,11 +68,14 @@ struct Lane {
 }
 
 impl Lane {
-    /// Whether the log keeps that entry until this lane has closed it: so it was when it came, and at every
-    /// change since.
+    /// Whether the log keeps that entry until this lane has closed it: the lane is required, and has had the
+    /// entry ever since it read it. What it gave up at a change it does not get back.
     fn requires(&self, number: u64, head: &ChunkHead) -> bool {
-        let mut past = self.past.iter().filter(|(end, _)| number < *end);
-        past.all(|(_, interest)| interest.requires(head)) && self.interest.requires(head)
+        self.has_kept(number, head) && self.interest.requires(head)
+    }
+
+    fn has_kept(&self, number: u64, head: &ChunkHead) -> bool {
+        self.past.iter().filter(|(end, _)| number < *end).all(|(_, interest)| interest.takes(head))
     }
 }
 
@@ -181,7 +184,10 @@ impl Log for MemoryLog {
     }
 
     fn resume(&self, lane: LaneId) {
-        self.state().lanes[lane.index()].is_held = false;
+        let mut state = self.state();
+        let orders = &mut state.lanes[lane.index()].orders;
+        *orders = orders.saturating_sub(1);
+        drop(state);
         self.appended.notify_waiters();
     }
 
@@ -248,13 +254,19 @@ impl State {
             if id.index() == self.lanes.len() {
                 self.lanes.push(Lane::default());
             } else {
-                self.lanes[id.index()].is_held = true;
+                self.lanes[id.index()].orders += 1;
             }
             let lane = &mut self.lanes[id.index()];
             for (number, entry) in self.entries.range_mut(lane.closed..lane.read) {
                 let head = entry.placed.chunk().head();
-                if lane.requires(*number, head) && !interest.requires(head) {
-                    entry.open -= 1;
+                let will_keep = lane.has_kept(*number, head) && lane.interest.takes(head);
+                match (lane.requires(*number, head), will_keep && interest.requires(head)) {
+                    (true, false) => entry.open -= 1,
+                    (false, true) => {
+                        entry.open += 1;
+                        self.settlements.reopen(*number, &entry.placed);
+                    }
+                    (true, true) | (false, false) => {}
                 }
             }
             for (number, entry) in self.entries.range_mut(lane.read..) {
@@ -306,7 +318,7 @@ impl State {
     /// The number of the next entry that the lane takes.
     fn unread(&mut self, lane: LaneId) -> Option<u64> {
         let lane = &mut self.lanes[lane.index()];
-        if lane.is_held {
+        if lane.orders > 0 {
             return None;
         }
         let mut entries = self.entries.range(lane.read..);

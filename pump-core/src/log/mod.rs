@@ -100,11 +100,11 @@ pub trait Log: Send + Sync {
 
     /// These lanes take something else from now on, all at the same moment: what they have not read is
     /// left behind if they take it no longer, and accepted if they take it now. The next [`LaneId`] is a
-    /// new lane, which begins at the oldest record. The others are given nothing until [`Self::resume`],
-    /// because what has been handed to them is not yet prepared for what they become.
+    /// new lane, which begins at the oldest record. The others are given nothing until a [`Self::resume`] for
+    /// each change, because what has been handed to them is not yet prepared for what they become.
     fn change_lanes(&self, changes: Vec<(LaneId, LaneInterest)>);
 
-    /// The lane has become what [`Self::change_lanes`] said.
+    /// The lane has become what one [`Self::change_lanes`] said.
     fn resume(&self, lane: LaneId);
 
     /// Makes waiting lanes look again.

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pump_core::config::RedisMode;
 use pump_core::plugin::Mode;
 use pump_core::record::Partition;
 use redis::RedisError;
@@ -18,7 +17,7 @@ use tracing::{debug, info, warn};
 use super::keys::ListKeys;
 use super::lease::{Grant, Wish};
 use super::run::{Running, Trouble, Unsure};
-use super::server::{Ack, Acked, ListState, Search, of_one_list};
+use super::server::{Ack, Acked, ListState, Search};
 
 /// How often lists are looked at, however seldom they are sealed: their TTL must not be missed.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -77,7 +76,7 @@ impl Running {
     /// A question about the server as a whole has no answer. Lists go on where another server, or this one,
     /// may still answer for them.
     fn go_on_after(&mut self, error: RedisError) -> Result<(), RedisError> {
-        if error.code().is_none() && self.config.mode != RedisMode::Cluster {
+        if error.code().is_none() && !self.is_cluster() {
             return Err(error);
         }
         self.troubles.add_of_server(Instant::now(), error.to_string());
@@ -94,7 +93,10 @@ impl Running {
         let mut is_whole = true;
         for (list, state) in states {
             let answer = match state {
-                Ok(state) => of_one_list(self.look_at(list, &state).await)?,
+                Ok(state) => {
+                    let answer = self.look_at(list, &state).await;
+                    self.of_one_list(answer)?
+                }
                 Err(error) => Err(error),
             };
             if let Err(error) = answer {
@@ -119,7 +121,10 @@ impl Running {
         let wish = if is_first_of_drain && state.length > 0 {
             Wish::Shelter
         } else {
-            let is_busy = self.lists.iter().filter(|(_, leases)| leases.has_unread()).count() >= MAX_UNREAD;
+            // What cannot be read now, because its server is away, keeps nobody busy.
+            let lease = self.config.lease.get();
+            let to_read = self.lists.iter().filter(|(_, leases)| leases.to_read(now, lease).is_some());
+            let is_busy = to_read.count() >= MAX_UNREAD;
             self.lists[list].1.wish(now, state, self.config.seal_interval.get(), may_seal, is_busy)
         };
         self.fulfil(list, &keys, state.length, wish).await

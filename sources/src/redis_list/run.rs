@@ -10,9 +10,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pump_core::config::RedisMode;
 use pump_core::plugin::{Permit, Port, SourceError};
 use pump_core::record::Partition;
-use redis::RedisError;
+use redis::{RedisError, RedisResult};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
@@ -176,6 +177,16 @@ impl Running {
         Ok(())
     }
 
+    pub(super) fn is_cluster(&self) -> bool {
+        self.config.mode == RedisMode::Cluster
+    }
+
+    /// Sets apart what concerns one list from what concerns all. In a Cluster the way to one server is not the
+    /// way to the others.
+    pub(super) fn of_one_list<T>(&self, answer: RedisResult<T>) -> RedisResult<RedisResult<T>> {
+        if self.is_cluster() { Ok(answer) } else { of_one_list(answer) }
+    }
+
     pub(super) fn settled(&mut self, partition: &Partition, position: u64) {
         let _ = self.lists.iter_mut().any(|(_, leases)| leases.settled(partition, position));
     }
@@ -217,14 +228,15 @@ impl Running {
     async fn read(&mut self, mut permit: Permit) -> Result<Option<Boxed<()>>, RedisError> {
         let now = Instant::now();
         let Some(list) = self.to_read(now) else { return Ok(None) };
-        let (keys, leases) = &mut self.lists[list];
+        let (keys, leases) = &self.lists[list];
         let Some(held) = leases.to_read(now, self.config.lease.get()) else { return Ok(None) };
         let (segment, partition) = (held.segment.clone(), held.partition.clone());
         let max_reply = self.config.max_reply.bytes();
         let answer = self.server.read(keys, &segment, &held.token, held.next, max_reply).await;
-        let reply = match of_one_list(answer)? {
+        let reply = match self.of_one_list(answer)? {
             Ok(reply) => reply,
             Err(error) => {
+                let (keys, leases) = &mut self.lists[list];
                 leases.failed(&segment, now + AGAIN_AFTER);
                 let list = keys.list.clone();
                 self.trouble_with(list, &error);
@@ -232,6 +244,7 @@ impl Running {
                 return Ok(None);
             }
         };
+        let (keys, leases) = &mut self.lists[list];
         match reply {
             None => {
                 let partition = leases.refused(&segment);

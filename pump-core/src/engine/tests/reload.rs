@@ -271,6 +271,30 @@ async fn a_dead_sink_that_becomes_best_effort_holds_up_nobody_any_more() {
     assert!(books.lanes[0].left_behind > 10_000, "{books:?}");
 }
 
+/// The sink that is to take over has read what the old one never closed: it is not safe yet.
+#[tokio::test(start_paused = true)]
+async fn a_best_effort_sink_that_becomes_required_is_waited_for_with_what_it_has_read() {
+    let (old, new) = (ScriptedSink::new(|_| Reaction::Hang), ScriptedSink::new(|_| Reaction::Hang));
+    let mut best_effort = lane("new", &new);
+    best_effort.is_required = false;
+    let (pump, settlements) = pump(1_000, 100, vec![lane("old", &old), best_effort]);
+    let reloader = pump.reloader();
+    let books = tell(pump, async {
+        until("both have read", || !new.attempts().is_empty() && !old.attempts().is_empty()).await;
+        let change = Reload { kept: Vec::new(), lanes: vec![lane("new", &new)] };
+        reloader.reload(change).await.expect("it is right");
+        sleep(Duration::from_secs(60)).await;
+        assert_eq!(settlements.last(), 0, "nobody has delivered anything");
+        let willing = ScriptedSink::willing();
+        let change = Reload { kept: Vec::new(), lanes: vec![lane("new", &willing)] };
+        reloader.reload(change).await.expect("it is right");
+        until("settled", || settlements.last() == 1_000).await;
+        assert_eq!(willing.delivered().len(), 1_000);
+    })
+    .await;
+    assert_eq!(books.lanes[1].delivered, 1_000);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stop_does_not_wait_for_a_change_that_is_under_way() {
     let (dead, new) = (ScriptedSink::new(|_| Reaction::Hang), ScriptedSink::willing());

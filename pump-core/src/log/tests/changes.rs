@@ -41,6 +41,8 @@ struct Known {
     owed: BTreeSet<usize>,
     /// Lanes that have yet to read it.
     unread: BTreeSet<usize>,
+    /// Lanes that gave it up after they had read it.
+    given_up: BTreeSet<usize>,
     is_in_log: bool,
     is_settled: bool,
 }
@@ -82,6 +84,7 @@ impl Model {
             records,
             owed,
             unread,
+            given_up: BTreeSet::new(),
             is_in_log: true,
             is_settled: false,
         });
@@ -89,10 +92,16 @@ impl Model {
 
     fn change(&mut self, index: usize, takes: [bool; 2], is_required: bool) {
         let lane = &mut self.lanes[index];
-        for chunk in
-            self.chunks.iter_mut().take(lane.read).filter(|chunk| !(takes[chunk.source] && is_required))
-        {
-            chunk.owed.remove(&index);
+        for (number, chunk) in self.chunks.iter_mut().enumerate().take(lane.read) {
+            if !takes[chunk.source] {
+                chunk.given_up.insert(index);
+            }
+            let has_it = lane.unclosed.contains(&number) && !chunk.given_up.contains(&index);
+            if !(has_it && is_required) {
+                chunk.owed.remove(&index);
+            } else if chunk.is_in_log {
+                chunk.owed.insert(index);
+            }
         }
         for chunk in self.chunks.iter_mut().skip(lane.read).filter(|chunk| chunk.is_in_log) {
             let (took, takes) = (chunk.unread.remove(&index), takes[chunk.source]);
@@ -225,4 +234,22 @@ proptest! {
             assert_eq!(log.size(), 0);
         });
     }
+}
+
+/// A lane that is changed twice obeys twice. In between it is given nothing: it would prepare for the first
+/// what the second takes.
+#[tokio::test]
+async fn a_lane_is_given_nothing_until_it_has_obeyed_every_change() {
+    let accounting = books(1, 1);
+    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1 << 20, accounting, HashMap::new()));
+    let lane = LaneId::new(0);
+    log.change_lanes(vec![(lane, interest([true, false], true))]);
+    log.change_lanes(vec![(lane, interest([true, false], true))]);
+    log.change_lanes(vec![(lane, interest([true, true], true))]);
+    log.clone().reserve(100).await.append(chunk(0, 0, 1, &Partition::new("0")));
+    assert!(!log.has_unread(lane));
+    log.resume(lane);
+    assert!(!log.has_unread(lane), "one change is still to be obeyed");
+    log.resume(lane);
+    assert!(log.has_unread(lane));
 }
