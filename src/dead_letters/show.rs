@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use pump_core::dead_letter::DeadLetter;
 use pump_core::encode::{Additions, Encoder, FullEncoder};
-use pump_core::record::{Chunk, ChunkHead, Parsed, Partition, Timestamp};
+use pump_core::record::{Chunk, Parsed, Timestamp};
 
 use super::selection::Which;
 use super::store;
@@ -83,15 +83,8 @@ fn describe(letter: &DeadLetter, at: Timestamp) -> String {
 
 /// The records as JSON with every field; none when the body cannot be decoded.
 fn records(letter: &DeadLetter) -> Vec<String> {
-    let head = ChunkHead {
-        source: letter.source.clone(),
-        partition: Partition::new(letter.partition.clone()),
-        kind: letter.kind,
-        codec: letter.codec,
-        received: letter.received,
-    };
     let Parsed { chunk, undecodable } =
-        Chunk::parse(head, letter.body.clone(), 0..1, [(0, 0..letter.body.len())]);
+        Chunk::parse(letter.head(), letter.body.clone(), 0..1, [(0, 0..letter.body.len())]);
     if !undecodable.is_empty() {
         return Vec::new();
     }

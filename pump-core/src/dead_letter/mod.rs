@@ -29,7 +29,7 @@ pub use line::LineError;
 pub use replay::{ReplayCounts, ReplaySource, Selection};
 
 use crate::news::News;
-use crate::record::{ChunkHead, Codec, IdKey, Kind, Record, RecordId, Timestamp, Undecodable};
+use crate::record::{ChunkHead, Codec, IdKey, Kind, Partition, Record, RecordId, Timestamp, Undecodable};
 use crate::statistics::Statistics;
 
 /// A record given up. Holds the wire bytes as they came, unredacted.
@@ -60,6 +60,17 @@ pub struct DeadLetter {
 }
 
 impl DeadLetter {
+    /// What a chunk of the letter's record has for a head: source, partition, kind and the rest as they were.
+    pub fn head(&self) -> ChunkHead {
+        ChunkHead {
+            source: self.source.clone(),
+            partition: Partition::new(self.partition.clone()),
+            kind: self.kind,
+            codec: self.codec,
+            received: self.received,
+        }
+    }
+
     /// What becomes of an entry that is no sound record.
     pub fn undecodable(head: &ChunkHead, entry: &Undecodable) -> Self {
         Self {

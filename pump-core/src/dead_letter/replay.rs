@@ -14,7 +14,7 @@ use async_trait::async_trait;
 use super::archive::Walk;
 use super::{DeadLetter, StoreError};
 use crate::plugin::{DynSource, Port, SourceError};
-use crate::record::{Chunk, ChunkHead, IdKey, Kind, Parsed, Partition, Timestamp};
+use crate::record::{Chunk, IdKey, Kind, Parsed, Timestamp};
 
 /// Says which letters are meant.
 pub type Selection = Box<dyn Fn(&DeadLetter, Timestamp) -> bool + Send + Sync>;
@@ -134,16 +134,9 @@ impl DynSource for ReplaySource {
 
 /// A letter as a chunk, with the id that it had; `None` when its body is no sound record.
 fn chunk(letter: &DeadLetter, id_key: &IdKey) -> Result<Option<Chunk>, SourceError> {
-    let head = ChunkHead {
-        source: letter.source.clone(),
-        partition: Partition::new(letter.partition.clone()),
-        kind: letter.kind,
-        codec: letter.codec,
-        received: letter.received,
-    };
     let positions = letter.position..letter.position.saturating_add(1);
     let entry = (letter.position, 0..letter.body.len());
-    let Parsed { chunk, undecodable } = Chunk::parse(head, letter.body.clone(), positions, [entry]);
+    let Parsed { chunk, undecodable } = Chunk::parse(letter.head(), letter.body.clone(), positions, [entry]);
     if !undecodable.is_empty() {
         return Ok(None);
     }

@@ -101,8 +101,7 @@ impl Running {
             };
             if let Err(error) = answer {
                 is_whole = false;
-                let keys = &self.lists[list].0;
-                self.trouble_with(keys.list.clone(), &error);
+                self.trouble_with(list, &error);
             }
         }
         Ok(is_whole)
@@ -234,8 +233,7 @@ impl Running {
                 }
                 Ok(_) => {}
                 Err(error) => {
-                    let list = self.lists[unsure.list].0.list.clone();
-                    self.trouble_with(list, &error);
+                    self.trouble_with(unsure.list, &error);
                     self.unsure.push(unsure);
                 }
             }
@@ -288,9 +286,7 @@ impl Running {
             match segments {
                 Ok(segments) => there.extend(segments),
                 Err(error) => {
-                    let keys = &self.lists[list].0;
-                    silent.push(keys.segments.clone());
-                    let list = keys.list.clone();
+                    silent.push(self.lists[list].0.segments.clone());
                     self.trouble_with(list, &error);
                 }
             }

@@ -29,7 +29,7 @@ use super::watch::Watch;
 /// The longest wait after a failure of Redis.
 pub(super) const MAX_BACKOFF: Duration = Duration::from_secs(2);
 /// How long a segment is left alone that Redis would not have asked about.
-pub(super) const AGAIN_AFTER: Duration = Duration::from_secs(1);
+const AGAIN_AFTER: Duration = Duration::from_secs(1);
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -192,8 +192,14 @@ impl Running {
     }
 
     /// Something is wrong with one list; the others go on.
-    pub(super) fn trouble_with(&mut self, list: Arc<str>, error: &RedisError) {
-        self.troubles.add(Instant::now(), list, error.to_string());
+    pub(super) fn trouble_with(&mut self, list: usize, error: &RedisError) {
+        self.troubles.add(Instant::now(), self.lists[list].0.list.clone(), error.to_string());
+    }
+
+    /// Redis would not have it asked about this segment: not again at once.
+    pub(super) fn segment_failed(&mut self, list: usize, segment: &str, error: &RedisError) {
+        self.lists[list].1.failed(segment, Instant::now() + AGAIN_AFTER);
+        self.trouble_with(list, error);
     }
 
     fn reply_size(&self) -> usize {
@@ -236,10 +242,7 @@ impl Running {
         let reply = match self.of_one_list(answer)? {
             Ok(reply) => reply,
             Err(error) => {
-                let (keys, leases) = &mut self.lists[list];
-                leases.failed(&segment, now + AGAIN_AFTER);
-                let list = keys.list.clone();
-                self.trouble_with(list, &error);
+                self.segment_failed(list, &segment, &error);
                 self.turn += 1;
                 return Ok(None);
             }

@@ -9,7 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
 use super::lease::Fate;
-use super::run::{AGAIN_AFTER, MAX_BACKOFF, Running};
+use super::run::{MAX_BACKOFF, Running};
 use super::server::Ack;
 
 /// Segments in one round trip.
@@ -52,17 +52,14 @@ impl Running {
         }
         drop(chosen);
         for ((list, segment, offset), answer) in answers {
-            let (keys, leases) = &mut self.lists[list];
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(error) => {
-                    leases.failed(&segment, now + AGAIN_AFTER);
-                    let list = keys.list.clone();
-                    self.trouble_with(list, &error);
+                    self.segment_failed(list, &segment, &error);
                     continue;
                 }
             };
-            match leases.acked(now, &segment, offset, answer) {
+            match self.lists[list].1.acked(now, &segment, offset, answer) {
                 Some(Fate::Lost(partition)) => self.lost(Some(partition), &segment),
                 Some(Fate::Emptied) => {
                     if let Some(left) = &mut self.to_drain {
