@@ -5,6 +5,7 @@
 //! it. Nobody pushes: a full log makes sources wait for room, and an empty one makes lanes wait for
 //! chunks.
 
+pub mod disk;
 mod memory;
 mod settlement;
 #[cfg(test)]

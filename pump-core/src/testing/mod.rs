@@ -1,12 +1,14 @@
-//! Plugins for tests: a source that hands over what it is given, a sink that does as it is told, and
-//! a store of dead letters in memory that can be made to fail.
+//! What tests put in the place of the world: a source that hands over what it is given, a sink that does as
+//! it is told, a store of dead letters in memory that can be made to fail, and a disk that loses power.
 
 mod sink;
 mod source;
+mod storage;
 mod store;
 
 pub use sink::{Reaction, ScriptedSink};
 pub use source::{ListSource, Settlements};
+pub use storage::{Call, History, Loss, Replay, SimulatedStorage};
 pub use store::MemoryStore;
 
 use std::sync::Arc;

@@ -29,6 +29,9 @@ pub trait Storage: Send + Sync + 'static {
     /// At most `len` bytes from an offset on: fewer only where the file ends.
     async fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Bytes>;
 
+    /// Cuts a file off at that length; the cut is durable when this has returned.
+    async fn truncate(&self, name: &str, len: u64) -> io::Result<()>;
+
     /// Replaces a small file as a whole, or makes it: after a crash it has the old content or the new.
     async fn replace(&self, name: &str, content: Bytes) -> io::Result<()>;
 

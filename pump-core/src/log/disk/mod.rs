@@ -1,0 +1,5 @@
+//! The log on a disk.
+
+mod storage;
+
+pub use storage::Storage;
