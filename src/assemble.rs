@@ -10,7 +10,7 @@ use pump_core::config::{
 use pump_core::dead_letter::{DeadLetterArchive, DeadLetterStore, DirectoryStore};
 use pump_core::edit::Edits;
 use pump_core::encode::Additions;
-use pump_core::engine::{Blueprint, LaneBlueprint, SourceBlueprint};
+use pump_core::engine::{Blueprint, LaneBlueprint, LogBlueprint, SourceBlueprint};
 use pump_core::filter::Filter;
 use pump_core::plugin::{
     BatchDefaults, Buffer, Mode, PlannedSink, PlannedSource, Registry, SinkContext, SourceContext,
@@ -209,7 +209,7 @@ impl Plan {
         Ok(Blueprint {
             sources: opened,
             lanes,
-            log_size: pipeline.log.max_size.bytes() as usize,
+            log: LogBlueprint::Memory { max_size: pipeline.log.max_size.bytes() as usize },
             dead_letters: dead_letters(&pipeline.dead_letters, None)?,
             id_key,
             mode,
@@ -240,7 +240,7 @@ impl Plan {
         Ok(Blueprint {
             sources: vec![source],
             lanes,
-            log_size: self.pipeline.log.max_size.bytes() as usize,
+            log: LogBlueprint::Memory { max_size: self.pipeline.log.max_size.bytes() as usize },
             dead_letters,
             id_key: self.id_key,
             mode: Mode::Drain,

@@ -12,7 +12,7 @@ use pump_core::config::{Catalog, load_text};
 use pump_core::dead_letter::DirectoryStore;
 use pump_core::edit::Edits;
 use pump_core::encode::Additions;
-use pump_core::engine::{Blueprint, LaneBlueprint, Pump, SourceBlueprint};
+use pump_core::engine::{Blueprint, LaneBlueprint, LogBlueprint, Pump, SourceBlueprint};
 use pump_core::filter::Filter;
 use pump_core::plugin::{DynSource, Mode, Port, Sink, SinkContext, SourceError};
 use pump_core::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp};
@@ -112,7 +112,7 @@ async fn pump(folder: &TempDir, done: tokio::sync::oneshot::Sender<()>) -> Pump 
                 retry: RetrySettings::default(),
             },
         }],
-        log_size: 32 << 20,
+        log: LogBlueprint::Memory { max_size: 32 << 20 },
         dead_letters: Arc::new(DirectoryStore::new(folder.path().join("letters"), 1 << 20)),
         id_key: Arc::new(IdKey::default()),
         mode: Mode::Follow,

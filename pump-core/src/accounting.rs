@@ -221,9 +221,10 @@ impl SourceAccount {
         });
     }
 
-    pub(crate) fn took(&self, kind: Kind, appended: usize, dead_lettered: usize) {
+    pub(crate) fn took(&self, kind: Kind, appended: usize, dead_lettered: usize, already_held: usize) {
         self.update(|books| {
-            books.read += (appended + dead_lettered) as u64;
+            books.read += (appended + dead_lettered + already_held) as u64;
+            books.already_held += already_held as u64;
             books.appended += appended as u64;
             books.dead_lettered += dead_lettered as u64;
             *books.by_kind.entry(kind).or_default() += appended as u64;

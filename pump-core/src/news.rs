@@ -78,7 +78,8 @@ impl News {
 impl NewsQueue {
     /// Moves news into the log until every [`News`] is gone.
     pub(crate) async fn run(mut self, log: Arc<dyn Log>, account: SourceAccount) {
-        let partition = Partition::new("0");
+        // Positions begin anew with each process, so the partition is another one each time.
+        let partition = Partition::new(RecordId::uuid_v7().to_string());
         let source: Arc<str> = SOURCE.into();
         let mut position = 0;
         while let Some(mut event) = self.receiver.recv().await {
@@ -97,9 +98,9 @@ impl NewsQueue {
             };
             let entry = (position, 0..body.len());
             let parsed = Chunk::parse(head, body, position..position + 1, [entry]);
-            // Positions begin anew with each process, so the records bring ids of their own.
+            // For the same reason the records bring ids of their own.
             let chunk = parsed.chunk.with_ids([RecordId::uuid_v7()]);
-            account.took(Kind::Event, chunk.len(), 0);
+            account.took(Kind::Event, chunk.len(), 0, 0);
             reservation.append(chunk);
             position += 1;
             self.waiting.send_modify(|waiting| *waiting -= 1);

@@ -10,7 +10,7 @@ use super::LaneBlueprint;
 use crate::accounting::{Accounting, LaneId};
 use crate::dead_letter::Burial;
 use crate::lane::{Lane, LaneParts, Order, Phase, Sharing, Successor};
-use crate::log::{LaneInterest, Log};
+use crate::log::{LaneChange, LaneInterest, Log};
 use crate::record::IdKey;
 use crate::statistics::Statistics;
 
@@ -149,7 +149,8 @@ impl Lanes {
     }
 
     fn remove(&mut self, id: LaneId, label: &LaneLabel, change: &mut Change) {
-        change.interests.push((id, LaneInterest::default()));
+        let (name, interest) = (label.name.clone(), LaneInterest::default());
+        change.interests.push(LaneChange { id, name, interest });
         change.orders.push((id, Order::Remove));
         change.reloaded.removed.push(label.name.clone());
         self.known[id.index()].sharing = None;
@@ -162,7 +163,7 @@ impl Lanes {
         if was_removed { &mut reloaded.added } else { &mut reloaded.changed }.push(lane.name.clone());
         self.known[id.index()].sharing = Some(preparation.sharing().clone());
         self.labels.set(id, LaneLabel::of(&lane));
-        change.interests.push((id, interest.clone()));
+        change.interests.push(LaneChange { id, name: lane.name.clone(), interest: interest.clone() });
         let successor = Successor { sink: lane.sink, settings: lane.settings, preparation, interest };
         change.orders.push((id, Order::Change(Box::new(successor))));
     }
@@ -174,7 +175,7 @@ impl Lanes {
         statistics.add_lane();
         self.labels.set(id, LaneLabel::of(&lane));
         change.reloaded.added.push(lane.name.clone());
-        change.interests.push((id, lane.interest()));
+        change.interests.push(LaneChange { id, name: lane.name.clone(), interest: lane.interest() });
         let (sender, orders) = mpsc::unbounded_channel();
         let preparation = lane.preparation();
         self.known.push(Known { orders: sender, sharing: Some(preparation.sharing().clone()) });
@@ -207,7 +208,7 @@ impl Lanes {
 /// What a reload is made of, collected before anything is told.
 #[derive(Default)]
 struct Change {
-    interests: Vec<(LaneId, LaneInterest)>,
+    interests: Vec<LaneChange>,
     orders: Vec<(LaneId, Order)>,
     new: Vec<Lane>,
     reloaded: Reloaded,

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
 
@@ -27,7 +27,8 @@ use crate::edit::Edits;
 use crate::encode::Additions;
 use crate::filter::Filter;
 use crate::lane::{Lane, LaneSettings, Phase, Preparation};
-use crate::log::{LaneInterest, Log, MemoryLog};
+use crate::log::disk::{Gap, Opened};
+use crate::log::{LaneInterest, Log, LogError, MemoryLog};
 use crate::news::{self, News};
 use crate::plugin::{Body, Deadline, DynSink, DynSource, Mode, Port, PortParts, SourceError};
 use crate::record::{IdKey, Kind};
@@ -36,14 +37,17 @@ use crate::template::Template;
 use lanes::{Commons, Labels, Lanes};
 pub use lanes::{LaneLabel, Reload, ReloadError, Reloaded};
 
+/// How many gaps are told one by one.
+const MAX_REPORTED: usize = 64;
+
 /// Everything that a pump is made of, checked and opened, but not started.
 pub struct Blueprint {
     /// In the order of the pipeline file.
     pub sources: Vec<SourceBlueprint>,
     /// In the order of the pipeline file.
     pub lanes: Vec<LaneBlueprint>,
-    /// Bytes that the memory log may hold.
-    pub log_size: usize,
+    /// What lies between sources and lanes.
+    pub log: LogBlueprint,
     /// Where records go that are given up.
     pub dead_letters: Arc<dyn DeadLetterStore>,
     /// Makes record ids.
@@ -52,6 +56,17 @@ pub struct Blueprint {
     pub mode: Mode,
     /// How long a stop waits for deliveries in flight.
     pub shutdown_timeout: Duration,
+}
+
+/// The log of a pump.
+pub enum LogBlueprint {
+    /// In memory.
+    Memory {
+        /// Bytes that it may hold.
+        max_size: usize,
+    },
+    /// On disk, read and sound.
+    Disk(Box<Opened>),
 }
 
 /// An opened source.
@@ -121,6 +136,9 @@ pub enum PumpError {
     /// A drain was stopped before its end. What was not delivered is still in the buffer.
     #[error("told to stop before everything was drained: what is left stays in the buffer")]
     NotDrained,
+    /// The log could not go on. What was not settled comes again.
+    #[error("the log cannot go on")]
+    Log(#[from] LogError),
     /// A part of the pump panicked. What was not settled comes again.
     #[error("{part} panicked: this is a defect in pump; what was not settled will be delivered again")]
     Panicked {
@@ -206,7 +224,7 @@ impl Monitor {
 impl Pump {
     /// Puts the parts together. Nothing runs yet.
     pub fn new(blueprint: Blueprint) -> Self {
-        let Blueprint { sources, lanes, log_size, dead_letters, id_key, mode, shutdown_timeout } = blueprint;
+        let Blueprint { sources, lanes, log, dead_letters, id_key, mode, shutdown_timeout } = blueprint;
         let accounting = Accounting::new(sources.len() + 1);
         let statistics = Arc::new(Statistics::default());
         let (news, queue) = news::channel();
@@ -217,7 +235,15 @@ impl Pump {
                 ((source.name.clone(), sender), receiver)
             })
             .unzip();
-        let log: Arc<dyn Log> = Arc::new(MemoryLog::new(log_size, accounting.clone(), senders));
+        let log: Arc<dyn Log> = match log {
+            LogBlueprint::Memory { max_size } => {
+                Arc::new(MemoryLog::new(max_size, accounting.clone(), senders))
+            }
+            LogBlueprint::Disk(opened) => {
+                report_gaps(opened.gaps(), &news);
+                Arc::new(opened.into_log(accounting.clone(), senders))
+            }
+        };
         let burial = Arc::new(Burial::new(dead_letters, statistics.clone(), news.clone()));
         let phase = watch::Sender::new(match mode {
             Mode::Follow => Phase::Running,
@@ -286,6 +312,7 @@ impl Pump {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PumpError> {
         let Self { monitor, mut lanes, to_run, mut reloads, sources, queue, news, .. } = self;
         let Self { mode, shutdown_timeout, phase, stopping, .. } = self;
+        let mut log_task = Some(tokio::spawn(monitor.log.clone().run()));
         let mut lane_tasks = JoinSet::new();
         for lane in to_run {
             lane_tasks.spawn(lane.run());
@@ -306,7 +333,8 @@ impl Pump {
                     Mode::Follow => Ok(()),
                     Mode::Drain => Err(PumpError::NotDrained),
                 },
-                ended = sources_end(&mut source_tasks) => break ended,
+                ended = all_delivered(&mut source_tasks, &*monitor.log) => break ended,
+                failed = log_end(&mut log_task) => break failed,
                 panicked = panic_of(&mut lane_tasks) => break Err(panicked),
                 Some((reload, answer)) = reloads.recv(), if mode == Mode::Follow => {
                     let reloaded = lanes.apply(reload).map(|(new, reloaded)| {
@@ -354,6 +382,11 @@ impl Pump {
                 outcome = Err(error);
             }
         }
+        match timeout_at(last_round.instant(), log_end(&mut log_task)).await {
+            Ok(Err(error)) if outcome.is_ok() => outcome = Err(error),
+            Ok(_) => {}
+            Err(_elapsed) => warn!("the log did not end in time: what is not settled is delivered again"),
+        }
         if !source_tasks.is_empty() {
             warn!("a source did not end in time: what it holds is delivered again once its lease has passed");
         }
@@ -363,6 +396,45 @@ impl Pump {
 }
 
 type SourceEnd = Result<(Arc<str>, Result<(), SourceError>), tokio::task::JoinError>;
+
+/// Resolves when the first source fails, or when all have ended and what they left in the log is delivered.
+async fn all_delivered(
+    sources: &mut JoinSet<(Arc<str>, Result<(), SourceError>)>,
+    log: &dyn Log,
+) -> Result<(), PumpError> {
+    sources_end(sources).await?;
+    log.drained().await;
+    Ok(())
+}
+
+/// Resolves when the log's task ends, and never again.
+async fn log_end(task: &mut Option<JoinHandle<Result<(), LogError>>>) -> Result<(), PumpError> {
+    let Some(running) = task else { return std::future::pending().await };
+    let ended = running.await;
+    *task = None;
+    match ended {
+        Ok(ended) => Ok(ended?),
+        Err(_) => Err(PumpError::Panicked { part: "the log" }),
+    }
+}
+
+/// What was lost in the disk log and accepted is told to whoever takes the pump's own news.
+fn report_gaps(gaps: &[Gap], news: &News) {
+    for gap in gaps.iter().take(MAX_REPORTED) {
+        let details = [
+            ("records", gap.records().into()),
+            ("from", gap.from.into()),
+            ("to", gap.to.into()),
+            ("segment", gap.segment.as_str().into()),
+            ("reason", (&*gap.reason).into()),
+        ];
+        news.post("log_gap", "records in the disk log are lost", &details);
+    }
+    let (gaps, records) = (gaps.len(), gaps.iter().map(Gap::records).sum::<u64>());
+    if gaps > 0 {
+        warn!(gaps, records, "the disk log was damaged: it was told to go on without what is lost");
+    }
+}
 
 /// Resolves when the first source fails, or when all have ended.
 async fn sources_end(tasks: &mut JoinSet<(Arc<str>, Result<(), SourceError>)>) -> Result<(), PumpError> {

@@ -14,6 +14,7 @@ use crate::plugin::{Answer, Answers, SinkError};
 use crate::statistics::LaneState;
 use crate::testing::{ListSource, MemoryStore, Reaction, ScriptedSink, blueprint, lane};
 
+mod disk;
 mod reload;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -242,7 +243,7 @@ async fn a_dead_sink_stops_the_others_only_once_the_log_is_full() {
     let mut plan = blueprint(Mode::Follow, vec![("list", Box::new(ListSource::counting(50_000, 100)))]);
     plan.lanes.push(lane("dead", &dead));
     plan.lanes.push(lane("sound", &sound));
-    plan.log_size = 100_000;
+    plan.log = LogBlueprint::Memory { max_size: 100_000 };
     let pump = Pump::new(plan);
     let monitor = pump.monitor();
     let stop = async {
@@ -264,7 +265,7 @@ async fn a_best_effort_sink_never_stops_the_others_and_what_it_missed_is_counted
     plan.lanes.push(lane("dead", &dead));
     plan.lanes.push(lane("sound", &sound));
     plan.lanes[0].is_required = false;
-    plan.log_size = 100_000;
+    plan.log = LogBlueprint::Memory { max_size: 100_000 };
     let books = drain(plan).await;
     assert_eq!((books.lanes[1].delivered, settlements.last()), (50_000, 50_000));
     assert!(books.lanes[0].left_behind > 40_000, "{books:?}");
@@ -281,7 +282,7 @@ async fn two_sources_settle_without_waiting_for_each_others_sinks() {
     plan.lanes.push(lane("sound", &sound));
     plan.lanes[0].sources = Some(vec!["slow".into()]);
     plan.lanes[1].sources = Some(vec!["fast".into()]);
-    plan.log_size = 50_000;
+    plan.log = LogBlueprint::Memory { max_size: 50_000 };
     let stop = sleep(Duration::from_secs(60));
     Pump::new(plan).run(stop).await.expect("nothing failed");
     assert_eq!(settlements.last(), 10_000);
@@ -583,7 +584,7 @@ proptest! {
             let source = ListSource::counting(count, per_chunk);
             let settlements = source.settlements();
             let mut plan = blueprint(Mode::Drain, vec![("list", Box::new(source))]);
-            plan.log_size = 4_000;
+            plan.log = LogBlueprint::Memory { max_size: 4_000 };
             plan.dead_letters = Arc::new(store.clone());
             let lanes = acts.len();
             for (index, acts) in acts.into_iter().enumerate() {

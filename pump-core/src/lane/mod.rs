@@ -112,9 +112,9 @@ impl LaneParts {
         // A best-effort lane may be skipped by the log while it holds chunks; what it then keeps in
         // memory must stay within what its batches may take.
         let max_span = if self.is_required {
-            self.log.max_size() / 2
+            self.log.lane_span()
         } else {
-            (self.log.max_size() / 2).min(2 * batch.max_bytes)
+            self.log.lane_span().min(2 * batch.max_bytes)
         };
         Limits { batch, max_span, max_held: max_in_flight * batch.max_bytes }
     }
@@ -276,7 +276,8 @@ impl Lane {
 
     fn take(&mut self, placed: &Placed) {
         self.tracker.read(placed);
-        self.prepare(placed, None);
+        let rest = self.tracker.rest_of_last();
+        self.prepare(placed, rest.as_ref());
     }
 
     /// Closes what is not to be delivered of a chunk, or of those records of it, and batches the rest.

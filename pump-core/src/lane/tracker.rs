@@ -51,14 +51,25 @@ impl Tracker {
         {
             *last = (1 << (records % 64)) - 1;
         }
+        for index in 0..placed.skip() {
+            open[index / 64] &= !(1 << (index % 64));
+        }
+        let open_count = records - placed.skip();
         self.chunks.push_back(Tracked {
             first: placed.first,
             received: placed.chunk().head().received,
             open,
-            open_count: records,
-            placed: (records > 0).then(|| placed.clone()),
+            open_count,
+            placed: (open_count > 0).then(|| placed.clone()),
         });
         self.end = placed.end();
+    }
+
+    /// The open records of the chunk that was read last, if some of it was closed before.
+    pub(crate) fn rest_of_last(&self) -> Option<Open> {
+        let last = self.chunks.back()?;
+        let placed = last.placed.clone().filter(|placed| placed.skip() > 0)?;
+        Some(Open { placed, bits: last.open.clone() })
     }
 
     /// The place has an outcome. Returns whether it had none before: a place is closed once.

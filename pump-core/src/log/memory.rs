@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 
 use super::settlement::{SettledSender, Settlements};
-use super::{LaneInterest, Log, Placed, Reservation};
+use super::{LaneChange, LaneInterest, Log, LogError, Placed, Reservation};
 use crate::accounting::{Accounting, LaneId};
 use crate::record::{Chunk, ChunkHead};
 
@@ -28,6 +28,7 @@ pub struct MemoryLog {
     turnstile: tokio::sync::Mutex<()>,
     room: Notify,
     appended: Notify,
+    closed: Notify,
 }
 
 struct State {
@@ -101,6 +102,7 @@ impl MemoryLog {
             turnstile: tokio::sync::Mutex::new(()),
             room: Notify::new(),
             appended: Notify::new(),
+            closed: Notify::new(),
         }
     }
 
@@ -177,7 +179,7 @@ impl Log for MemoryLog {
         }
     }
 
-    fn change_lanes(&self, changes: Vec<(LaneId, LaneInterest)>) {
+    fn change_lanes(&self, changes: Vec<LaneChange>) {
         self.state().change_lanes(changes, &self.accounting);
         self.appended.notify_waiters();
         self.room.notify_one();
@@ -203,10 +205,20 @@ impl Log for MemoryLog {
         self.max_size
     }
 
+    fn lane_span(&self) -> usize {
+        self.max_size / 2
+    }
+
+    async fn run(self: Arc<Self>) -> Result<(), LogError> {
+        self.closed.notified().await;
+        Ok(())
+    }
+
     fn close(&self) {
         let mut state = self.state();
         state.settle_parts();
         state.settlements.end();
+        self.closed.notify_one();
     }
 
     fn append_reserved(&self, chunk: Chunk, held: usize) -> usize {
@@ -249,8 +261,8 @@ impl State {
 
     /// Lanes take from now on what is said here. What that closes for good is settled and let go once
     /// all of it is counted, so that no chunk is without a taker between two lanes' changes.
-    fn change_lanes(&mut self, changes: Vec<(LaneId, LaneInterest)>, accounting: &Accounting) {
-        for (id, interest) in changes {
+    fn change_lanes(&mut self, changes: Vec<LaneChange>, accounting: &Accounting) {
+        for LaneChange { id, interest, .. } in changes {
             if id.index() == self.lanes.len() {
                 self.lanes.push(Lane::default());
             } else {

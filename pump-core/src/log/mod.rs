@@ -25,6 +25,8 @@ use crate::record::{Chunk, ChunkHead, Kind};
 #[derive(Debug, Clone)]
 pub struct Placed {
     pub(crate) first: u64,
+    /// How many of its first records the lane has closed in an earlier process.
+    skip: usize,
     shared: Arc<Shared>,
 }
 
@@ -37,7 +39,17 @@ struct Shared {
 
 impl Placed {
     pub(crate) fn new(first: u64, chunk: Chunk) -> Self {
-        Self { first, shared: Arc::new(Shared { chunk, encodings: Encodings::default() }) }
+        Self { first, skip: 0, shared: Arc::new(Shared { chunk, encodings: Encodings::default() }) }
+    }
+
+    /// The same chunk, for a lane that has closed so many of its first records.
+    pub(crate) fn skipping(self, skip: usize) -> Self {
+        Self { skip, ..self }
+    }
+
+    /// How many of its first records the lane has closed already.
+    pub(crate) fn skip(&self) -> usize {
+        self.skip
     }
 
     pub(crate) fn chunk(&self) -> &Chunk {
@@ -83,6 +95,41 @@ impl LaneInterest {
     }
 }
 
+/// What a lane takes from now on.
+#[derive(Debug, Clone)]
+pub struct LaneChange {
+    pub(crate) id: LaneId,
+    /// The sink's name: a log that outlives the process knows its lanes by it.
+    pub(crate) name: Arc<str>,
+    pub(crate) interest: LaneInterest,
+}
+
+/// Why a log cannot go on. What was not settled comes again.
+#[derive(Debug, thiserror::Error)]
+pub enum LogError {
+    /// Nobody knows what is durable, so nothing more may be called safe.
+    #[error("the disk log could not be synced")]
+    Sync(#[source] std::io::Error),
+    /// The disk says no.
+    #[error("the disk log could not be written or read")]
+    Io(#[from] std::io::Error),
+    /// What was sound at the start is not any more.
+    #[error(
+        "the disk log is damaged at byte {offset} of {segment}: {reason}; `pump log verify` shows what is lost"
+    )]
+    Damaged {
+        /// The segment's file.
+        segment: String,
+        /// In bytes.
+        offset: u64,
+        /// What is wrong.
+        reason: disk::FrameError,
+    },
+    /// No frame can hold it.
+    #[error("a chunk has a name or a size that the disk log cannot hold")]
+    TooLarge,
+}
+
 /// What lies between sources and lanes. Calls are made per chunk or per batch, never per record.
 #[async_trait]
 pub trait Log: Send + Sync {
@@ -103,7 +150,7 @@ pub trait Log: Send + Sync {
     /// left behind if they take it no longer, and accepted if they take it now. The next [`LaneId`] is a
     /// new lane, which begins at the oldest record. The others are given nothing until a [`Self::resume`] for
     /// each change, because what has been handed to them is not yet prepared for what they become.
-    fn change_lanes(&self, changes: Vec<(LaneId, LaneInterest)>);
+    fn change_lanes(&self, changes: Vec<LaneChange>);
 
     /// The lane has become what one [`Self::change_lanes`] said.
     fn resume(&self, lane: LaneId);
@@ -117,7 +164,25 @@ pub trait Log: Send + Sync {
     /// How many bytes it may hold.
     fn max_size(&self) -> usize;
 
-    /// Nothing more will be settled: ends every source's run of settlements.
+    /// How much of it one lane may keep in memory at once, in bytes.
+    fn lane_span(&self) -> usize;
+
+    /// Everything below that position of a partition is in the log, or was: it need not come again.
+    fn held(&self, _source: &str, _partition: &str) -> Option<u64> {
+        None
+    }
+
+    /// The source is done with a partition of that name.
+    fn finish(&self, _source: &str, _partition: &str) {}
+
+    /// Resolves when every required lane has an outcome for everything in the log. Of a log whose settlements
+    /// say the same, at once.
+    async fn drained(&self) {}
+
+    /// Does what the log has to do beside its callers, until it is closed or cannot go on.
+    async fn run(self: Arc<Self>) -> Result<(), LogError>;
+
+    /// Nothing more will be appended: ends every source's run of settlements once the last is told.
     fn close(&self);
 
     /// Used by [`Reservation`] alone.
@@ -141,6 +206,11 @@ impl Reservation {
     }
 
     /// Appends a chunk within the room that is held, and over it where it has to be.
+    /// See [`Log::held`].
+    pub(crate) fn already(&self, source: &str, partition: &str) -> Option<u64> {
+        self.log.held(source, partition)
+    }
+
     pub(crate) fn append(&mut self, chunk: Chunk) {
         self.held = self.log.append_reserved(chunk, self.held);
     }

@@ -38,8 +38,13 @@ fn interests() -> Vec<LaneInterest> {
     vec![lane(&["source-0", "source-1"], true), lane(&["source-1"], true), lane(&["source-0"], false)]
 }
 
-fn numbered(interests: Vec<LaneInterest>) -> Vec<(LaneId, LaneInterest)> {
-    interests.into_iter().enumerate().map(|(index, interest)| (LaneId::new(index), interest)).collect()
+fn numbered(interests: Vec<LaneInterest>) -> Vec<LaneChange> {
+    let numbered = interests.into_iter().enumerate();
+    numbered.map(|(index, interest)| change(index, interest)).collect()
+}
+
+fn change(index: usize, interest: LaneInterest) -> LaneChange {
+    LaneChange { id: LaneId::new(index), name: format!("lane-{index}").into(), interest }
 }
 
 fn books(lanes: usize, sources: usize) -> Accounting {

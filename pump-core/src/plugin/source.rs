@@ -148,6 +148,12 @@ impl Port {
         self.log.wake();
     }
 
+    /// A partition of that name is done with: all of it is settled, and the buffer has let it go. A log that
+    /// remembers positions may forget this one's.
+    pub fn finish(&self, partition: &str) {
+        self.log.finish(&self.name, partition);
+    }
+
     /// Resolves when the source must read no more. From then on it only settles.
     pub fn stopping(&self) -> impl Future<Output = ()> + Send + 'static {
         let mut stopping = self.stopping.clone();
@@ -176,18 +182,24 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// Hands over a chunk, and what could not be decoded beside it. May be called several times
+    /// Hands over a chunk, and what could not be decoded beside it. What the log has already of its partition
+    /// is left out: it is safe. May be called several times
     /// within the room that was reserved; what goes over it is taken all the same, since the records
     /// are already here. Returns once the undecodable ones are safe as dead letters, so that the
     /// chunk never settles their positions before that.
     pub async fn append(&mut self, parsed: Parsed) {
+        let head = parsed.chunk.head();
+        let (parsed, already_held) = match self.reservation.already(&head.source, head.partition.name()) {
+            Some(position) => parsed.starting_at(position),
+            None => (parsed, 0),
+        };
         let Parsed { chunk, undecodable } = parsed;
         if !undecodable.is_empty() {
             let letters: Vec<_> =
                 undecodable.iter().map(|entry| DeadLetter::undecodable(chunk.head(), entry)).collect();
             self.burial.bury(None, letters).await;
         }
-        self.account.took(chunk.head().kind, chunk.len(), undecodable.len());
+        self.account.took(chunk.head().kind, chunk.len(), undecodable.len(), already_held);
         self.reservation.append(chunk);
     }
 }

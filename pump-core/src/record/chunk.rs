@@ -78,11 +78,20 @@ pub struct ChunkHead {
 }
 
 /// Where one record lies in the chunk's buffer, and its position less the chunk's first.
-#[derive(Debug, Clone, Copy)]
-struct Span {
-    start: u32,
-    end: u32,
-    position: u32,
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Span {
+    pub(crate) start: u32,
+    pub(crate) end: u32,
+    pub(crate) position: u32,
+}
+
+/// A chunk taken apart, as the disk log keeps it.
+pub(crate) struct ChunkParts {
+    pub(crate) head: ChunkHead,
+    pub(crate) bytes: Bytes,
+    pub(crate) spans: Box<[Span]>,
+    pub(crate) positions: Range<u64>,
+    pub(crate) ids: Option<Box<[RecordId]>>,
 }
 
 /// Records that a source handed over together; immutable.
@@ -146,6 +155,32 @@ impl Chunk {
         }
         let chunk = Self { head, bytes, spans: spans.into(), positions, ids: None };
         Parsed { chunk, undecodable }
+    }
+
+    /// A chunk that was walked before and kept; `None` when its parts do not fit together.
+    pub(crate) fn from_parts(parts: ChunkParts) -> Option<Self> {
+        let ChunkParts { head, bytes, spans, positions, ids } = parts;
+        let is_inside = |span: &Span| span.start <= span.end && span.end as usize <= bytes.len();
+        let has_all_ids = ids.as_ref().is_none_or(|ids| ids.len() == spans.len());
+        let is_sound = has_all_ids && positions.start <= positions.end && spans.iter().all(is_inside);
+        is_sound.then_some(Self { head, bytes, spans, positions, ids })
+    }
+
+    /// What lies in the chunk's buffer, in order.
+    pub(crate) fn spans(&self) -> &[Span] {
+        &self.spans
+    }
+
+    /// The chunk's whole buffer.
+    pub(crate) fn bytes(&self) -> &Bytes {
+        &self.bytes
+    }
+
+    /// The same chunk in a partition that nobody can revoke: what is durable is delivered by us, whoever
+    /// holds the lease by then.
+    pub(crate) fn detached(mut self) -> Self {
+        self.head.partition = Partition::new(self.head.partition.name());
+        self
     }
 
     /// The same chunk with ids that came along, or that the source made; one for each record, in
@@ -227,6 +262,22 @@ fn walk(kind: Kind, codec: Codec, body: &[u8], add: &mut dyn FnMut(Range<usize>)
             Ok(())
         }
         _ => refuse("malformed", "records of this kind are not written in this codec"),
+    }
+}
+
+impl Parsed {
+    /// The same without what lies below a position, and how many records and undecodable entries that were.
+    pub(crate) fn starting_at(mut self, position: u64) -> (Self, usize) {
+        let before = self.chunk.len() + self.undecodable.len();
+        self.undecodable.retain(|entry| entry.position >= position);
+        let Chunk { positions, spans, ids, .. } = &mut self.chunk;
+        let is_kept = |span: &Span| positions.start + u64::from(span.position) >= position;
+        let kept: Vec<bool> = spans.iter().map(is_kept).collect();
+        let mut keep = kept.iter();
+        *spans = spans.iter().filter(|span| is_kept(span)).copied().collect();
+        *ids = ids.take().map(|ids| ids.into_iter().filter(|_| keep.next() == Some(&true)).collect());
+        let already = before - self.chunk.len() - self.undecodable.len();
+        (self, already)
     }
 }
 

@@ -22,6 +22,7 @@ mod uptime;
 mod zone;
 
 pub use chunk::{Chunk, ChunkHead, MAX_BODY, MAX_DEPTH, Parsed, Partition, Record, Undecodable};
+pub(crate) use chunk::{ChunkParts, Span};
 pub(crate) use field::Shape;
 pub use field::{Field, FieldSet, UptimeField, UptimeFieldSet, Value};
 pub use id::{IdKey, RecordId, RecordIdError};

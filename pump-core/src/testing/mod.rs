@@ -18,7 +18,7 @@ use tokio::time::Instant;
 
 use crate::edit::Edits;
 use crate::encode::{Additions, Encoder};
-use crate::engine::{Blueprint, LaneBlueprint, SourceBlueprint};
+use crate::engine::{Blueprint, LaneBlueprint, LogBlueprint, SourceBlueprint};
 use crate::filter::Filter;
 use crate::lane::{Batcher, Cut, LaneSettings, Limits, Preparation, RetrySettings};
 use crate::log::Placed;
@@ -83,7 +83,7 @@ pub fn blueprint(mode: Mode, sources: Vec<(&str, Box<dyn DynSource>)>) -> Bluepr
     Blueprint {
         sources: sources.collect(),
         lanes: Vec::new(),
-        log_size: 1 << 20,
+        log: LogBlueprint::Memory { max_size: 1 << 20 },
         dead_letters: Arc::new(MemoryStore::default()),
         id_key: Arc::new(IdKey::default()),
         mode,

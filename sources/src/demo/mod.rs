@@ -10,7 +10,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use pump_core::plugin::{Mode, PlanError, Port, Source, SourceContext, SourceError, SourcePlan};
-use pump_core::record::{Chunk, ChunkHead, Codec, Kind, Partition, Timestamp};
+use pump_core::record::{Chunk, ChunkHead, Codec, Kind, Partition, RecordId, Timestamp};
 use tokio::time::{MissedTickBehavior, interval};
 
 pub use config::DemoConfig;
@@ -95,7 +95,8 @@ impl Generator {
         Self {
             traffic: Traffic::new(config.seed, config.records),
             source,
-            partition: Partition::new("demo"),
+            // Positions begin anew with each run.
+            partition: Partition::new(RecordId::uuid_v7().to_string()),
             position: 0,
             total: config.records,
             per_tick: f64::from(config.rate.get().get()) * TICK.as_secs_f64(),

@@ -62,6 +62,7 @@ impl Running {
             match self.lists[list].1.acked(now, &segment, offset, answer) {
                 Some(Fate::Lost(partition)) => self.lost(Some(partition), &segment),
                 Some(Fate::Emptied) => {
+                    self.port.finish(&segment);
                     if let Some(left) = &mut self.to_drain {
                         left.remove(&*segment);
                     }

@@ -343,7 +343,7 @@ proptest! {
             let source = ListSource::counting(count, per_chunk);
             let settlements = source.settlements();
             let mut plan = blueprint(Mode::Follow, vec![("list", Box::new(source))]);
-            plan.log_size = 4_000;
+            plan.log = LogBlueprint::Memory { max_size: 4_000 };
             plan.dead_letters = Arc::new(store.clone());
             let mut acts = acts.into_iter().cycle();
             let sinks: Mutex<Vec<(&str, ScriptedSink)>> = Mutex::default();

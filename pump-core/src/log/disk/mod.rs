@@ -1,5 +1,327 @@
-//! The log on a disk.
+//! The log on disk: what is in it is safe, whatever becomes of the process, so that a dead sink stops neither the
+//! sources nor the other sinks.
+//!
+//! ```text
+//! sources ─► pending ─► writer: frames ─► segment ─► fdatasync ─► sources are told
+//!                                           │                └──► lanes may read
+//!                       cursors ◄── lanes ◄─┴─ tail in memory, or read from the disk
+//! ```
+//!
+//! One writer, many readers; they share nothing but how far the log is durable. A lane reads what is durable and
+//! nothing else, so no cursor is ever ahead of the disk. What every required lane has passed is removed, segment by
+//! segment; cursors, and the positions that sources need not give again, are in one small file beside the segments.
 
+mod books;
+mod directory;
+mod frame;
+mod held;
+mod open;
+mod saved;
+mod segment;
+mod state;
 mod storage;
+mod tail;
+mod writer;
 
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+
+pub use directory::{Directory, is_in_memory};
+pub use frame::FrameError;
+pub use held::SavedPosition;
+pub use open::{Gap, OpenError};
+pub use saved::{Saved, SavedError};
 pub use storage::Storage;
+
+use super::settlement::SettledSender;
+use super::{LaneChange, Log, LogError, Placed, Reservation};
+use crate::accounting::{Accounting, LaneId};
+use crate::record::Chunk;
+use open::{Recovered, recover};
+use segment::{FrameReader, file_name};
+use state::{Bounds, Next, State};
+
+/// How much of the log one lane may keep in memory at once, in bytes.
+const LANE_SPAN: usize = 16 << 20;
+
+/// How a disk log behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DiskSettings {
+    /// Bytes that it may take on the disk; the last segment may go over it.
+    pub max_size: u64,
+    /// Where a segment ends, in bytes; a larger chunk has a segment of its own.
+    pub segment_size: u64,
+    /// How long what was appended waits for more before it is synced.
+    pub commit_after: Duration,
+    /// How many bytes do not wait.
+    pub commit_bytes: usize,
+    /// How long what every lane has passed is kept for replay.
+    pub retain: Duration,
+    /// Whether damaged segments are set aside; else a damaged log is not opened.
+    pub accept_gap: bool,
+    /// Bytes of chunks that may wait in memory to be durable, and as much again that lanes are about to read.
+    pub memory: usize,
+}
+
+impl DiskSettings {
+    /// The usual ones for a log of so many bytes.
+    pub fn new(max_size: u64) -> Self {
+        Self {
+            max_size,
+            segment_size: (max_size / 32).clamp(1 << 20, 32 << 20),
+            commit_after: Duration::from_millis(5),
+            commit_bytes: 1 << 20,
+            retain: Duration::ZERO,
+            accept_gap: false,
+            memory: 8 << 20,
+        }
+    }
+}
+
+/// A log that was read and is sound, before anybody uses it.
+pub struct Opened {
+    storage: Arc<dyn Storage>,
+    settings: DiskSettings,
+    recovered: Recovered,
+}
+
+impl Opened {
+    /// Reads the whole log, cuts off what a crash has torn, and refuses damage, or sets it aside if the settings
+    /// say so.
+    pub async fn open(storage: Arc<dyn Storage>, settings: DiskSettings) -> Result<Self, OpenError> {
+        let recovered = recover(&storage, &settings).await?;
+        Ok(Self { storage, settings, recovered })
+    }
+
+    /// What is lost, and was accepted at this start.
+    pub fn gaps(&self) -> &[Gap] {
+        &self.recovered.gaps
+    }
+
+    pub(crate) fn into_log(
+        self,
+        accounting: Accounting,
+        sources: HashMap<Arc<str>, SettledSender>,
+    ) -> DiskLog {
+        let Self { storage, settings, recovered } = self;
+        DiskLog {
+            storage,
+            settings,
+            accounting,
+            state: Mutex::new(State::new(recovered, settings.memory, sources)),
+            turnstile: tokio::sync::Mutex::new(()),
+            readers: Mutex::default(),
+            room: Notify::new(),
+            readable: Notify::new(),
+            work: Notify::new(),
+            closed: Notify::new(),
+            damage: Mutex::default(),
+        }
+    }
+}
+
+/// The log on disk.
+pub struct DiskLog {
+    storage: Arc<dyn Storage>,
+    settings: DiskSettings,
+    accounting: Accounting,
+    state: Mutex<State>,
+    /// Sources wait here one after the other, so that a large request is not starved by small ones.
+    turnstile: tokio::sync::Mutex<()>,
+    /// What each lane has read ahead.
+    readers: Mutex<HashMap<LaneId, Arc<tokio::sync::Mutex<FrameReader>>>>,
+    /// Something was removed, or became durable.
+    room: Notify,
+    /// Lanes should look again.
+    readable: Notify,
+    /// The writer should look again.
+    work: Notify,
+    /// A lane has closed something.
+    closed: Notify,
+    /// Why a lane could not read: the writer ends with it.
+    damage: Mutex<Option<LogError>>,
+}
+
+impl DiskLog {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().expect("nothing panics while it holds this lock")
+    }
+
+    fn bounds(&self) -> Bounds {
+        Bounds { disk: self.settings.max_size, memory: self.settings.memory }
+    }
+
+    fn reader(&self, lane: LaneId) -> Arc<tokio::sync::Mutex<FrameReader>> {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        readers.entry(lane).or_default().clone()
+    }
+
+    /// The next chunk of a lane, if there is one; `None` also when it should look again later.
+    async fn try_next(&self, lane: LaneId) -> Option<Placed> {
+        loop {
+            let next = self.state().next(lane);
+            match next {
+                Next::Wait => {
+                    self.reader(lane).lock().await.clear();
+                    return None;
+                }
+                Next::Give(placed) => return Some(placed),
+                Next::Load { at, end } => {
+                    let name = file_name(at.segment);
+                    let reader = self.reader(lane);
+                    let mut reader = reader.lock().await;
+                    let read = reader.read(&*self.storage, &name, at.offset, end).await;
+                    let read = read.map(|frame| {
+                        frame.and_then(|frame| {
+                            frame.header.chunk(frame.content.clone()).map(|chunk| (frame, chunk))
+                        })
+                    });
+                    let failure = match read {
+                        Ok(Ok((frame, chunk))) => match self.state().loaded(lane, at, &frame, chunk) {
+                            Some(placed) => return Some(placed),
+                            None => continue,
+                        },
+                        Ok(Err(reason)) => LogError::Damaged { segment: name, offset: at.offset, reason },
+                        Err(error) => error.into(),
+                    };
+                    // A segment that was removed meanwhile is not missing.
+                    if matches!(self.state().next(lane), Next::Load { at: now, .. } if now == at) {
+                        *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+                        self.work.notify_one();
+                        return None;
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Log for DiskLog {
+    async fn reserve(self: Arc<Self>, bytes: usize) -> Reservation {
+        let turn = self.turnstile.lock().await;
+        /// A source that stops waiting wants no more room.
+        struct Wanted<'a>(&'a DiskLog);
+        impl Drop for Wanted<'_> {
+            fn drop(&mut self) {
+                self.0.state().is_full = false;
+            }
+        }
+        let wanted = Wanted(&self);
+        loop {
+            let mut room = std::pin::pin!(self.room.notified());
+            room.as_mut().enable();
+            if self.state().try_reserve(bytes, self.bounds()) {
+                break;
+            }
+            self.work.notify_one();
+            room.await;
+        }
+        drop(wanted);
+        drop(turn);
+        Reservation::new(self, bytes)
+    }
+
+    async fn next(&self, lane: LaneId) -> Placed {
+        loop {
+            let mut readable = std::pin::pin!(self.readable.notified());
+            readable.as_mut().enable();
+            if let Some(placed) = self.try_next(lane).await {
+                self.accounting.lane_read(lane, placed.chunk().len() - placed.skip());
+                return placed;
+            }
+            readable.await;
+        }
+    }
+
+    fn has_unread(&self, lane: LaneId) -> bool {
+        self.state().has_unread(lane)
+    }
+
+    fn advance(&self, lane: LaneId, cursor: u64) {
+        let mut state = self.state();
+        state.close_below(lane, cursor);
+        let (is_drained, is_room_wanted) = (state.is_drained(), state.is_room_wanted());
+        drop(state);
+        if is_room_wanted {
+            self.work.notify_one();
+        }
+        if is_drained {
+            self.closed.notify_waiters();
+        }
+    }
+
+    fn change_lanes(&self, changes: Vec<LaneChange>) {
+        self.state().change_lanes(changes, &self.accounting);
+        self.readable.notify_waiters();
+        self.closed.notify_waiters();
+    }
+
+    fn resume(&self, lane: LaneId) {
+        self.state().resume(lane);
+        self.readable.notify_waiters();
+    }
+
+    fn wake(&self) {
+        self.readable.notify_waiters();
+    }
+
+    fn size(&self) -> usize {
+        self.state().used() as usize
+    }
+
+    fn max_size(&self) -> usize {
+        self.settings.max_size as usize
+    }
+
+    fn lane_span(&self) -> usize {
+        LANE_SPAN.min(self.settings.max_size as usize / 2)
+    }
+
+    fn held(&self, source: &str, partition: &str) -> Option<u64> {
+        self.state().held(source, partition)
+    }
+
+    fn finish(&self, source: &str, partition: &str) {
+        self.state().finish(source, partition);
+    }
+
+    async fn drained(&self) {
+        loop {
+            let mut closed = std::pin::pin!(self.closed.notified());
+            closed.as_mut().enable();
+            if self.state().is_drained() {
+                return;
+            }
+            closed.await;
+        }
+    }
+
+    async fn run(self: Arc<Self>) -> Result<(), LogError> {
+        writer::run(&self).await
+    }
+
+    fn close(&self) {
+        self.state().is_closing = true;
+        self.work.notify_one();
+    }
+
+    fn append_reserved(&self, chunk: Chunk, held: usize) -> usize {
+        let size = chunk.size();
+        let mut state = self.state();
+        state.release(held.min(size));
+        state.append(chunk);
+        drop(state);
+        self.work.notify_one();
+        held.saturating_sub(size)
+    }
+
+    fn release(&self, held: usize) {
+        self.state().release(held);
+        self.room.notify_one();
+    }
+}

@@ -197,7 +197,7 @@ proptest! {
                                 model.lanes.push(KnownLane::default());
                                 accounting.add_lane();
                             }
-                            told.push((LaneId::new(lane), interest(takes, is_required)));
+                            told.push(super::change(lane, interest(takes, is_required)));
                             model.change(lane, takes, is_required);
                         }
                         log.change_lanes(told);
@@ -243,9 +243,9 @@ async fn a_lane_is_given_nothing_until_it_has_obeyed_every_change() {
     let accounting = books(1, 1);
     let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1 << 20, accounting, HashMap::new()));
     let lane = LaneId::new(0);
-    log.change_lanes(vec![(lane, interest([true, false], true))]);
-    log.change_lanes(vec![(lane, interest([true, false], true))]);
-    log.change_lanes(vec![(lane, interest([true, true], true))]);
+    log.change_lanes(vec![super::change(lane.index(), interest([true, false], true))]);
+    log.change_lanes(vec![super::change(lane.index(), interest([true, false], true))]);
+    log.change_lanes(vec![super::change(lane.index(), interest([true, true], true))]);
     log.clone().reserve(100).await.append(chunk(0, 0, 1, &Partition::new("0")));
     assert!(!log.has_unread(lane));
     log.resume(lane);

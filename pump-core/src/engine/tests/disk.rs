@@ -1,0 +1,77 @@
+//! The promise with the disk log, in a real directory.
+
+use std::path::Path;
+
+use super::*;
+use crate::log::disk::{DiskSettings, Directory, Opened};
+
+async fn opened(path: &Path) -> LogBlueprint {
+    let storage = Arc::new(Directory::lock(path).expect("nobody else has it"));
+    let opened = Opened::open(storage, DiskSettings::new(64 << 20)).await.expect("it is sound");
+    LogBlueprint::Disk(Box::new(opened))
+}
+
+/// A sink that is away; the rest of the pipeline goes on, and what it did not get is there for the next process.
+#[tokio::test]
+async fn what_a_dead_sink_did_not_get_is_there_after_a_restart() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let source = ListSource::counting(1_000, 7);
+    let settlements = source.settlements();
+    let (live, dead) = (ScriptedSink::willing(), ScriptedSink::new(|_| Reaction::Hang));
+    let mut plan = blueprint(Mode::Follow, vec![("list", Box::new(source))]);
+    plan.shutdown_timeout = Duration::from_millis(100);
+    plan.log = opened(folder.path()).await;
+    plan.lanes.extend([lane("live", &live), lane("dead", &dead)]);
+    let pump = Pump::new(plan);
+    let seen = (live.clone(), settlements.clone());
+    let stop = async move {
+        while seen.0.delivered().len() < 1_000 || seen.1.last() < 1_000 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), pump.run(stop)).await.expect("it ends").expect("nothing failed");
+    assert_eq!(sorted(live.delivered()), bodies(1_000));
+
+    let back = ScriptedSink::willing();
+    let mut plan = blueprint(Mode::Drain, vec![("list", Box::new(ListSource::counting(1_000, 11)))]);
+    plan.log = opened(folder.path()).await;
+    plan.lanes.extend([lane("live", &live), lane("dead", &back)]);
+    let books = drain(plan).await;
+    assert_eq!(sorted(back.delivered()), bodies(1_000));
+    assert_eq!(live.delivered().len(), 1_000, "the source gave everything again, and the log had it");
+    assert_eq!(books.sources[0].already_held, 1_000);
+    assert!(books.sources[0].is_balanced());
+    assert_eq!((books.lanes[0].accepted, books.lanes[1].accepted), (0, 1_000));
+}
+
+/// A lane that ended in the middle of a chunk goes on there.
+#[tokio::test]
+async fn a_cursor_inside_a_chunk_is_kept() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let sink = ScriptedSink::new({
+        let mut attempts = 0;
+        move |_| {
+            attempts += 1;
+            if attempts <= 3 { Reaction::Take } else { Reaction::Hang }
+        }
+    });
+    let mut plan = blueprint(Mode::Follow, vec![("list", Box::new(ListSource::counting(100, 100)))]);
+    plan.shutdown_timeout = Duration::from_millis(100);
+    plan.log = opened(folder.path()).await;
+    plan.lanes.push(lane("only", &sink));
+    let pump = Pump::new(plan);
+    let seen = sink.clone();
+    let stop = async move {
+        while seen.delivered().len() < 30 {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), pump.run(stop)).await.expect("it ends").expect("nothing failed");
+    let back = ScriptedSink::willing();
+    let mut plan = blueprint(Mode::Drain, vec![("list", Box::new(ListSource::new(Vec::new())))]);
+    plan.log = opened(folder.path()).await;
+    plan.lanes.push(lane("only", &back));
+    let books = drain(plan).await;
+    assert_eq!(sorted(back.delivered()), bodies(100).split_off(30));
+    assert_eq!(books.lanes[0].accepted, 70);
+}

@@ -1,0 +1,477 @@
+//! What the disk log knows without looking at the disk: segments, lanes, what is to be written. No I/O.
+
+use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::books::{Counts, Heads};
+use super::frame::Header;
+use super::held::Held;
+use super::open::{Position, Recovered, Segment, Start};
+use super::saved::Saved;
+use super::segment::Frame;
+use super::tail::{Cached, Tail};
+use crate::accounting::{Accounting, LaneId};
+use crate::log::settlement::SettledSender;
+use crate::log::{LaneChange, LaneInterest, Placed};
+use crate::record::{Chunk, Timestamp};
+
+pub(super) struct State {
+    /// The oldest first. The last one grows if `is_growing`.
+    pub(super) segments: VecDeque<Segment>,
+    pub(super) is_growing: bool,
+    heads: Heads,
+    /// Everything that was ever durable.
+    written: Counts,
+    next_place: u64,
+    /// All places below are on the disk, or went.
+    pub(super) durable: u64,
+    pub(super) pending: VecDeque<Pending>,
+    /// Bytes of chunks that are in memory because they are not durable yet.
+    pub(super) pending_bytes: usize,
+    reserved: usize,
+    /// Bytes of segments that nobody needs and that are not removed yet.
+    pub(super) doomed_bytes: u64,
+    /// A source waits for room that the log does not have.
+    pub(super) is_full: bool,
+    /// The disk has no room for another segment.
+    pub(super) is_disk_full: bool,
+    lanes: Vec<Lane>,
+    /// Lanes of an earlier process that have not come yet.
+    starts: BTreeMap<String, Start>,
+    /// What was appended, durable or not: sources need not give it again while this process lives.
+    held: Held,
+    /// What is durable of that: it alone is remembered.
+    held_durable: Held,
+    tail: Tail,
+    sources: HashMap<Arc<str>, SettledSender>,
+    gaps: Vec<(u64, u64)>,
+    pub(super) appended_at: Instant,
+    pub(super) is_closing: bool,
+}
+
+/// A chunk that is not durable yet.
+pub(super) struct Pending {
+    pub(super) chunk: Chunk,
+    pub(super) first: u64,
+    /// Whether it goes to the disk: it has records, and somebody takes them.
+    pub(super) is_written: bool,
+    pub(super) since: Instant,
+}
+
+/// A frame that was written and synced.
+pub(super) struct Written {
+    pub(super) header: Header,
+    pub(super) at: Position,
+}
+
+struct Lane {
+    name: Arc<str>,
+    interest: LaneInterest,
+    /// Changes that it has not obeyed yet: until then it is given nothing.
+    orders: usize,
+    /// The next place that it has not read, and where that is.
+    place: u64,
+    at: Position,
+    /// What it has read or passed over.
+    passed: Counts,
+    /// The place after all that it was given.
+    given: u64,
+    /// Everything that it was given below this place has an outcome.
+    closed: u64,
+}
+
+/// What a lane that wants its next chunk is told.
+pub(super) enum Next {
+    Wait,
+    Give(Placed),
+    /// It has to be read: from a segment, at an offset, before its end.
+    Load {
+        at: Position,
+        end: u64,
+    },
+}
+
+/// How much there may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    pub(super) disk: u64,
+    pub(super) memory: usize,
+}
+
+impl State {
+    pub(super) fn new(
+        recovered: Recovered,
+        tail_size: usize,
+        sources: HashMap<Arc<str>, SettledSender>,
+    ) -> Self {
+        let Recovered { saved, segments, heads, written, starts, held, next_place, .. } = recovered;
+        Self {
+            segments: segments.into(),
+            is_growing: false,
+            heads,
+            written,
+            next_place,
+            durable: next_place,
+            pending: VecDeque::new(),
+            pending_bytes: 0,
+            reserved: 0,
+            doomed_bytes: 0,
+            is_full: false,
+            is_disk_full: false,
+            lanes: Vec::new(),
+            starts,
+            held_durable: Held::restore(held.save()),
+            held,
+            tail: Tail::new(tail_size),
+            sources,
+            gaps: saved.gaps,
+            appended_at: Instant::now(),
+            is_closing: false,
+        }
+    }
+
+    /// What it takes on the disk, and will.
+    pub(super) fn used(&self) -> u64 {
+        let segments: u64 = self.segments.iter().map(|segment| segment.bytes).sum();
+        segments + self.doomed_bytes + (self.pending_bytes + self.reserved) as u64
+    }
+
+    /// Takes room if there is some.
+    pub(super) fn try_reserve(&mut self, bytes: usize, bounds: Bounds) -> bool {
+        let (used, waiting) = (self.used(), self.pending_bytes + self.reserved);
+        self.is_full = used + bytes as u64 > bounds.disk && used > 0;
+        let fits_memory = waiting + bytes <= bounds.memory || waiting == 0;
+        let has_room = fits_memory && !self.is_full;
+        if has_room {
+            self.reserved += bytes;
+        }
+        has_room
+    }
+
+    /// What is only kept for replay goes now, and best-effort lanes are left behind.
+    pub(super) fn is_room_wanted(&self) -> bool {
+        self.is_full || self.is_disk_full
+    }
+
+    pub(super) fn release(&mut self, bytes: usize) {
+        self.reserved -= bytes;
+    }
+
+    pub(super) fn held(&self, source: &str, partition: &str) -> Option<u64> {
+        self.held.get(source, partition)
+    }
+
+    pub(super) fn finish(&mut self, source: &str, partition: &str) {
+        self.held.finish(source, partition);
+        self.held_durable.finish(source, partition);
+    }
+
+    pub(super) fn append(&mut self, chunk: Chunk) {
+        let head = chunk.head();
+        self.held.appended(&head.source, head.partition.name(), chunk.positions().end);
+        let is_written = !chunk.is_empty() && self.lanes.iter().any(|lane| lane.interest.takes(head));
+        let first = self.next_place;
+        if is_written {
+            self.next_place += chunk.len() as u64;
+        }
+        self.pending_bytes += chunk.size();
+        self.appended_at = Instant::now();
+        self.pending.push_back(Pending { chunk, first, is_written, since: self.appended_at });
+    }
+
+    /// Those chunks are safe: sources are told, lanes may read them.
+    pub(super) fn commit(&mut self, group: Vec<Pending>, frames: Vec<Written>, accounting: &Accounting) {
+        let mut frames = frames.into_iter();
+        for Pending { chunk, first, is_written, .. } in group {
+            self.pending_bytes -= chunk.size();
+            let head = chunk.head();
+            self.held_durable.appended(&head.source, head.partition.name(), chunk.positions().end);
+            self.settle(&chunk);
+            if !is_written {
+                continue;
+            }
+            let Some(Written { header, at }) = frames.next() else { continue };
+            let number = self.heads.number(&chunk.head().source, header.kind);
+            if self.segments.back().is_none_or(|last| last.first != at.segment) {
+                let before = self.written.clone();
+                let (first, newest) = (at.segment, Timestamp::EPOCH);
+                self.segments.push_back(Segment { first, end: first, bytes: 0, newest, before });
+            }
+            let segment = self.segments.back_mut().expect("it was pushed just now");
+            segment.end = header.end();
+            segment.bytes = at.offset + header.frame_len();
+            segment.newest = segment.newest.max(header.received);
+            let after = Position { segment: at.segment, offset: segment.bytes };
+            self.written.add(number, u64::from(header.records));
+            self.durable = header.end();
+            for (index, lane) in self.lanes.iter().enumerate() {
+                if self.heads.takes(&lane.interest, number) {
+                    accounting.lane_accepted(LaneId::new(index), header.records as usize);
+                }
+            }
+            let placed = Placed::new(first, chunk.detached());
+            self.tail.insert(Cached { placed, head: number, after });
+        }
+        self.tail.shrink(self.needed_from());
+    }
+
+    fn settle(&self, chunk: &Chunk) {
+        let head = chunk.head();
+        if let Some(sender) = self.sources.get(&head.source)
+            && !head.partition.is_revoked()
+        {
+            // A source that no longer listens has ended; what it held comes again next time, and is refused then.
+            let _ = sender.send((head.partition.clone(), chunk.positions().end));
+        }
+    }
+
+    /// Nothing more will be settled.
+    pub(super) fn end_settlements(&mut self) {
+        self.sources.clear();
+    }
+
+    fn unread(&self, lane: &Lane) -> u64 {
+        self.heads.taken(&lane.interest, &self.written.less(&lane.passed))
+    }
+
+    pub(super) fn has_unread(&self, id: LaneId) -> bool {
+        let lane = &self.lanes[id.index()];
+        lane.orders == 0 && self.unread(lane) > 0
+    }
+
+    /// The place from which on somebody will read.
+    fn needed_from(&self) -> u64 {
+        let reads = |lane: &Lane| if self.unread(lane) > 0 { lane.place } else { self.durable };
+        self.lanes.iter().map(reads).min().unwrap_or(self.durable)
+    }
+
+    /// What a lane reads next.
+    pub(super) fn next(&mut self, id: LaneId) -> Next {
+        loop {
+            let lane = &self.lanes[id.index()];
+            if lane.orders > 0 {
+                return Next::Wait;
+            }
+            if self.unread(lane) == 0 {
+                let (durable, written) = (self.durable, self.written.clone());
+                let at = self.segments.back().map_or(Position { segment: durable, offset: 0 }, |last| {
+                    Position { segment: last.first, offset: last.bytes }
+                });
+                let lane = &mut self.lanes[id.index()];
+                (lane.place, lane.at, lane.passed) = (durable, at, written);
+                return Next::Wait;
+            }
+            if let Some(cached) = self.tail.at(lane.place) {
+                let (placed, head, after) = (cached.placed.clone(), cached.head, cached.after);
+                if let Some(placed) = self.pass(id, placed, head, after) {
+                    return Next::Give(placed);
+                }
+                continue;
+            }
+            let index = self.segments.partition_point(|segment| segment.first < lane.at.segment);
+            let Some(segment) = self.segments.get(index) else { return Next::Wait };
+            if segment.first != lane.at.segment {
+                self.jump(id, index);
+                continue;
+            }
+            if lane.at.offset >= segment.bytes {
+                if index + 1 == self.segments.len() {
+                    return Next::Wait;
+                }
+                self.jump(id, index + 1);
+                continue;
+            }
+            let before_next = self.segments.get(index + 1).map(|next| &next.before);
+            if lane.at.offset == 0
+                && let Some(before_next) = before_next
+                && self.heads.taken(&lane.interest, &before_next.less(&segment.before)) == 0
+            {
+                self.jump(id, index + 1);
+                continue;
+            }
+            return Next::Load { at: lane.at, end: segment.bytes };
+        }
+    }
+
+    /// A lane goes on at the beginning of a segment.
+    fn jump(&mut self, id: LaneId, index: usize) {
+        let (first, before) = (self.segments[index].first, self.segments[index].before.clone());
+        let lane = &mut self.lanes[id.index()];
+        lane.at = Position { segment: first, offset: 0 };
+        lane.place = lane.place.max(first);
+        // A cursor inside the segment has passed more of it than its beginning.
+        if lane.place == first {
+            lane.passed = before;
+        }
+    }
+
+    /// A frame was read for a lane at a position. `None`: it goes on from where it is now.
+    pub(super) fn loaded(&mut self, id: LaneId, at: Position, frame: &Frame, chunk: Chunk) -> Option<Placed> {
+        let lane = &self.lanes[id.index()];
+        if lane.at != at || lane.orders > 0 {
+            return None;
+        }
+        let after = Position { segment: at.segment, offset: at.offset + frame.header.frame_len() };
+        let head = self.heads.number(&chunk.head().source, frame.header.kind);
+        let placed = Placed::new(frame.header.first, chunk);
+        let given = self.pass(id, placed.clone(), head, after);
+        self.tail.insert(Cached { placed, head, after });
+        self.tail.shrink(self.needed_from());
+        given
+    }
+
+    /// A lane passes a chunk; it is given it if it takes it.
+    fn pass(&mut self, id: LaneId, placed: Placed, head: usize, after: Position) -> Option<Placed> {
+        let takes = self.heads.takes(&self.lanes[id.index()].interest, head);
+        let lane = &mut self.lanes[id.index()];
+        let from = lane.place.max(placed.first);
+        lane.passed.add(head, placed.end().saturating_sub(from));
+        (lane.place, lane.at) = (placed.end(), after);
+        let skip = (from - placed.first) as usize;
+        let placed = placed.skipping(skip);
+        self.tail.shrink(self.needed_from());
+        takes.then(|| {
+            let lane = &mut self.lanes[id.index()];
+            lane.given = placed.end();
+            placed
+        })
+    }
+
+    /// Everything that the lane was given below the cursor has an outcome.
+    pub(super) fn close_below(&mut self, id: LaneId, cursor: u64) {
+        let lane = &mut self.lanes[id.index()];
+        lane.closed = lane.closed.max(cursor);
+    }
+
+    /// The lowest place that a lane still needs.
+    fn cursor(&self, lane: &Lane) -> u64 {
+        if lane.closed < lane.given {
+            lane.closed
+        } else if self.unread(lane) == 0 {
+            self.durable
+        } else {
+            lane.place
+        }
+    }
+
+    /// The place below which no required lane needs anything.
+    fn passed_by_required(&self) -> u64 {
+        let required = self.lanes.iter().filter(|lane| lane.interest.is_required);
+        required.map(|lane| self.cursor(lane)).min().unwrap_or(self.durable)
+    }
+
+    fn passed_by_all(&self) -> u64 {
+        self.lanes.iter().map(|lane| self.cursor(lane)).min().unwrap_or(self.durable)
+    }
+
+    /// Whether every required lane has an outcome for everything.
+    pub(super) fn is_drained(&self) -> bool {
+        self.pending_bytes == 0 && self.passed_by_required() >= self.durable
+    }
+
+    /// Whether the segment that grows has nothing that anybody needs, and may end before it is full.
+    pub(super) fn is_growing_for_nobody(&self) -> bool {
+        let Some(last) = self.segments.back().filter(|_| self.is_growing) else { return false };
+        let needed = if self.is_room_wanted() { self.passed_by_required() } else { self.passed_by_all() };
+        self.pending.is_empty() && last.bytes > 0 && last.end <= needed
+    }
+
+    /// Takes the oldest segments out that nobody needs; who was still to read them is left behind.
+    pub(super) fn take_removable(
+        &mut self,
+        is_kept: impl Fn(&Segment) -> bool,
+        accounting: &Accounting,
+    ) -> Vec<Segment> {
+        let (required, all) = (self.passed_by_required(), self.passed_by_all());
+        let mut removable = Vec::new();
+        while let Some(first) = self.segments.front() {
+            let is_needed = first.end > required || self.is_growing && self.segments.len() == 1;
+            let is_wanted = self.is_room_wanted() && removable.is_empty();
+            if is_needed || !is_wanted && (first.end > all || is_kept(first)) {
+                break;
+            }
+            let Some(segment) = self.segments.pop_front() else { break };
+            self.doomed_bytes += segment.bytes;
+            self.leave_behind(&segment, accounting);
+            removable.push(segment);
+        }
+        removable
+    }
+
+    fn leave_behind(&mut self, gone: &Segment, accounting: &Accounting) {
+        let (first, before) = match self.segments.front() {
+            Some(next) => (next.first, next.before.clone()),
+            None => (self.durable, self.written.clone()),
+        };
+        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.place < gone.end) {
+            let lost = self.heads.taken(&lane.interest, &before.less(&lane.passed));
+            accounting.lane_left_behind(LaneId::new(index), lost as usize);
+            lane.place = first;
+            lane.at = Position { segment: first, offset: 0 };
+            lane.passed = before.clone();
+        }
+    }
+
+    pub(super) fn change_lanes(&mut self, changes: Vec<LaneChange>, accounting: &Accounting) {
+        for LaneChange { id, name, interest } in changes {
+            match self.lanes.get_mut(id.index()) {
+                Some(lane) => {
+                    lane.orders += 1;
+                    let before = std::mem::replace(&mut lane.interest, interest);
+                    let lane = &self.lanes[id.index()];
+                    let unread = self.written.less(&lane.passed);
+                    for (number, _) in self.heads.iter().enumerate() {
+                        let records = unread.get(number) as usize;
+                        let (took, takes) =
+                            (self.heads.takes(&before, number), self.heads.takes(&lane.interest, number));
+                        match (took, takes) {
+                            (true, false) => accounting.lane_left_behind(id, records),
+                            (false, true) => accounting.lane_accepted(id, records),
+                            (true, true) | (false, false) => {}
+                        }
+                    }
+                }
+                None => {
+                    let lane = self.new_lane(name, interest);
+                    accounting.lane_accepted(id, self.unread(&lane) as usize);
+                    self.lanes.push(lane);
+                }
+            }
+        }
+        // Who has not come by now is not in the pipeline any more.
+        self.starts.clear();
+    }
+
+    /// A lane goes on where one of its name ended in an earlier process, or begins at the oldest record.
+    fn new_lane(&mut self, name: Arc<str>, interest: LaneInterest) -> Lane {
+        let start = self.starts.remove(&*name).unwrap_or_else(|| {
+            let (place, passed) = match self.segments.front() {
+                Some(first) => (first.first, first.before.clone()),
+                None => (self.durable, self.written.clone()),
+            };
+            Start { place, at: Position { segment: place, offset: 0 }, passed }
+        });
+        let Start { place, at, passed } = start;
+        Lane { name, interest, orders: 0, place, at, passed, given: place, closed: place }
+    }
+
+    pub(super) fn resume(&mut self, id: LaneId) {
+        let lane = &mut self.lanes[id.index()];
+        lane.orders = lane.orders.saturating_sub(1);
+    }
+
+    /// What is to be remembered.
+    pub(super) fn to_save(&self) -> Saved {
+        let there = self.lanes.iter().filter(|lane| !lane.interest.kinds.is_empty());
+        Saved {
+            begin: self.segments.front().map_or(self.durable, |first| first.first),
+            end: self.durable,
+            cursors: there.map(|lane| (lane.name.to_string(), self.cursor(lane))).collect(),
+            held: self.held_durable.save(),
+            gaps: self.gaps.clone(),
+            ..Saved::default()
+        }
+    }
+}
