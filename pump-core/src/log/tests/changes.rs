@@ -22,19 +22,11 @@ fn action() -> impl Strategy<Value = Action> {
     ]
 }
 
-fn interest([first, second]: [bool; 2], is_required: bool) -> LaneInterest {
-    let names = [first.then_some("source-0"), second.then_some("source-1")];
-    LaneInterest {
-        sources: Some(names.into_iter().flatten().map(Arc::from).collect()),
-        kinds: vec![Kind::Event],
-        is_required,
-    }
-}
-
 /// One chunk as the model knows it.
 struct Known {
     source: usize,
-    end: u64,
+    /// The place after its last record, once a lane has seen it.
+    end: Option<u64>,
     positions_end: u64,
     records: u64,
     /// Required lanes that have yet to close it.
@@ -44,6 +36,8 @@ struct Known {
     /// Lanes that gave it up after they had read it.
     given_up: BTreeSet<usize>,
     is_in_log: bool,
+    /// Whether it has places of its own on the disk: it has records, and somebody took it when it came.
+    is_written: bool,
     is_settled: bool,
 }
 
@@ -59,33 +53,36 @@ struct KnownLane {
     left_behind: u64,
 }
 
-#[derive(Default)]
 struct Model {
+    which: Which,
     chunks: Vec<Known>,
     lanes: Vec<KnownLane>,
     settled: [u64; 2],
 }
 
 impl Model {
-    fn append(&mut self, source: usize, records: usize, end: u64, positions_end: u64) {
+    fn append(&mut self, source: usize, records: usize, positions_end: u64) {
         let (mut owed, mut unread) = (BTreeSet::new(), BTreeSet::new());
-        for (index, lane) in self.lanes.iter_mut().enumerate().filter(|(_, lane)| lane.takes[source]) {
+        let is_read = self.which == Which::Memory || records > 0;
+        let lanes = self.lanes.iter_mut().enumerate();
+        for (index, lane) in lanes.filter(|(_, lane)| is_read && lane.takes[source]) {
             unread.insert(index);
             lane.accepted += records as u64;
             if lane.is_required {
                 owed.insert(index);
             }
         }
-        let records = records as u64;
+        let (records, is_written) = (records as u64, !unread.is_empty());
         self.chunks.push(Known {
             source,
-            end,
+            end: None,
             positions_end,
             records,
             owed,
             unread,
             given_up: BTreeSet::new(),
-            is_in_log: true,
+            is_in_log: self.which == Which::Memory || is_written,
+            is_written,
             is_settled: false,
         });
     }
@@ -123,13 +120,16 @@ impl Model {
         let unread =
             |chunk: &Known, lanes: &[KnownLane]| chunk.unread.iter().any(|lane| !lanes[*lane].is_required);
         for chunk in &mut self.chunks {
-            chunk.is_in_log &= !chunk.owed.is_empty() || unread(chunk, &self.lanes);
+            let is_needed = !chunk.owed.is_empty() || unread(chunk, &self.lanes);
+            // What is on the disk stays there for a while, for who comes later.
+            chunk.is_in_log &= is_needed || self.which == Which::Disk && chunk.is_written;
         }
         for source in 0..2 {
             // What a lane takes that came after it was settled is owed to that lane alone.
             let unsettled =
                 self.chunks.iter_mut().filter(|chunk| chunk.source == source && !chunk.is_settled);
-            for chunk in unsettled.take_while(|chunk| chunk.owed.is_empty()) {
+            let is_durable = self.which == Which::Disk;
+            for chunk in unsettled.take_while(|chunk| is_durable || chunk.owed.is_empty()) {
                 chunk.is_settled = true;
                 self.settled[source] = chunk.positions_end;
             }
@@ -139,117 +139,121 @@ impl Model {
 
 proptest! {
     /// Whatever lanes come, go and change, and in whatever order they read and close: a source is told
-    /// of a position once no required lane owes anything below it, and then at once; each lane is given
-    /// what it takes, once and in order; what it does not get is counted.
+    /// of a position once it is safe, and then at once; each lane is given what it takes, once and in order;
+    /// what it does not get is counted.
     #[test]
     fn lanes_that_change_lose_nothing_and_settle_nothing_too_early(actions in prop::collection::vec(action(), 0..200)) {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-        runtime.block_on(async {
-            let accounting = books(0, 2);
-            let (mut senders, mut receivers) = (HashMap::new(), Vec::new());
-            for source in 0..2 {
-                let (sender, receiver) = mpsc::unbounded_channel();
-                senders.insert(Arc::from(format!("source-{source}")), sender);
-                receivers.push(receiver);
+        for which in LOGS {
+            run(against_a_model(which, &actions));
+        }
+    }
+}
+
+async fn against_a_model(which: Which, actions: &[Action]) {
+    let mut bench = Bench::new(which, 1 << 30, Duration::from_secs(3_600)).await;
+    let partitions = [Partition::new("0"), Partition::new("1")];
+    let (mut positions, mut heard) = ([0u64; 2], [0u64; 2]);
+    let mut model = Model { which, chunks: Vec::new(), lanes: Vec::new(), settled: [0; 2] };
+    for action in actions.iter().cloned() {
+        match action {
+            Action::Append { source, records } => {
+                let number = model.chunks.len();
+                let chunk = chunk(number, source, positions[source], records, &partitions[source]);
+                assert!(bench.append(chunk).await);
+                positions[source] += records as u64;
+                model.append(source, records, positions[source]);
             }
-            let log = Arc::new(MemoryLog::new(1 << 30, accounting.clone(), senders));
-            let partitions = [Partition::new("0"), Partition::new("1")];
-            let (mut positions, mut heard, mut place) = ([0u64; 2], [0u64; 2], 0);
-            let mut model = Model::default();
-            for action in actions {
-                match action {
-                    Action::Append { source, records } => {
-                        let chunk = chunk(source, positions[source], records, &partitions[source]);
-                        let dyn_log: Arc<dyn Log> = log.clone();
-                        dyn_log.reserve(chunk.size()).await.append(chunk);
-                        positions[source] += records as u64;
-                        place += records.max(1) as u64;
-                        model.append(source, records, place, positions[source]);
-                    }
-                    Action::Read { lane } if lane < model.lanes.len() => {
-                        let id = LaneId::new(lane);
-                        let expected = (model.lanes[lane].read..model.chunks.len())
-                            .find(|number| model.chunks[*number].unread.contains(&lane));
-                        assert_eq!(log.has_unread(id), expected.is_some());
-                        // What it looked at and passed over it does not look at again.
-                        model.lanes[lane].read = expected.map_or(model.chunks.len(), |number| number + 1);
-                        let Some(number) = expected else { continue };
-                        let placed = log.next(id).await;
-                        assert_eq!(placed.end(), model.chunks[number].end);
-                        model.chunks[number].unread.remove(&lane);
-                        model.lanes[lane].unclosed.push_back(number);
-                    }
-                    Action::Close { lane, chunks } if lane < model.lanes.len() => {
-                        for _ in 0..chunks {
-                            let Some(number) = model.lanes[lane].unclosed.pop_front() else { break };
-                            log.advance(LaneId::new(lane), model.chunks[number].end);
-                            model.chunks[number].owed.remove(&lane);
-                        }
-                    }
-                    Action::Change { changes } => {
-                        let (mut told, mut changed) = (Vec::new(), BTreeSet::new());
-                        for (lane, takes, is_required) in changes {
-                            let lane = lane.min(model.lanes.len());
-                            if !changed.insert(lane) {
-                                continue;
-                            }
-                            if lane == model.lanes.len() {
-                                model.lanes.push(KnownLane::default());
-                                accounting.add_lane();
-                            }
-                            told.push(super::change(lane, interest(takes, is_required)));
-                            model.change(lane, takes, is_required);
-                        }
-                        log.change_lanes(told);
-                        for lane in changed {
-                            log.resume(LaneId::new(lane));
-                        }
-                    }
-                    Action::Read { .. } | Action::Close { .. } => {}
-                }
-                model.look();
-                for source in 0..2 {
-                    while let Ok((partition, position)) = receivers[source].try_recv() {
-                        assert_eq!(&partition, &partitions[source]);
-                        assert!(position >= heard[source], "a settlement is cumulative");
-                        heard[source] = position;
-                    }
-                }
-                assert_eq!(heard, model.settled);
-                let books = accounting.snapshot();
-                for (lane, books) in model.lanes.iter().zip(&books.lanes) {
-                    assert!(books.is_balanced());
-                    assert_eq!((books.accepted, books.left_behind), (lane.accepted, lane.left_behind));
-                }
-            }
-            // In the end everything can be closed, and nothing is left in the log.
-            for lane in 0..model.lanes.len() {
+            Action::Read { lane } if lane < model.lanes.len() => {
                 let id = LaneId::new(lane);
-                while log.has_unread(id) {
-                    let placed = log.next(id).await;
-                    log.advance(id, placed.end());
-                }
-                log.advance(id, place);
+                let expected = (model.lanes[lane].read..model.chunks.len())
+                    .find(|number| model.chunks[*number].unread.contains(&lane));
+                assert_eq!(bench.log.has_unread(id), expected.is_some());
+                let Some(number) = expected else {
+                    // What it looked at and passed over it does not look at again.
+                    if which == Which::Memory {
+                        model.lanes[lane].read = model.chunks.len();
+                    }
+                    continue;
+                };
+                model.lanes[lane].read = number + 1;
+                let placed = bench.log.next(id).await;
+                let chunk = &mut model.chunks[number];
+                assert_eq!(number_of(&placed), number);
+                assert_eq!(*chunk.end.get_or_insert(placed.end()), placed.end());
+                chunk.unread.remove(&lane);
+                model.lanes[lane].unclosed.push_back(number);
             }
-            assert_eq!(log.size(), 0);
-        });
+            Action::Close { lane, chunks } if lane < model.lanes.len() => {
+                for _ in 0..chunks {
+                    let Some(number) = model.lanes[lane].unclosed.pop_front() else { break };
+                    bench.log.advance(LaneId::new(lane), model.chunks[number].end.expect("it was read"));
+                    model.chunks[number].owed.remove(&lane);
+                }
+            }
+            Action::Change { changes } => {
+                let (mut told, mut changed) = (Vec::new(), BTreeSet::new());
+                for (lane, takes, is_required) in changes {
+                    let lane = lane.min(model.lanes.len());
+                    if !changed.insert(lane) {
+                        continue;
+                    }
+                    if lane == model.lanes.len() {
+                        model.lanes.push(KnownLane::default());
+                    }
+                    told.push((lane, interest(takes, is_required)));
+                    model.change(lane, takes, is_required);
+                }
+                bench.change_lanes(told);
+                for lane in changed {
+                    bench.log.resume(LaneId::new(lane));
+                }
+            }
+            Action::Read { .. } | Action::Close { .. } => {}
+        }
+        model.look();
+        for source in 0..2 {
+            while let Some((partition, position)) = bench.settled(source) {
+                assert_eq!(&partition, &partitions[source]);
+                assert!(position >= heard[source], "a settlement is cumulative");
+                heard[source] = position;
+            }
+        }
+        assert_eq!(heard, model.settled);
+        let books = bench.accounting.snapshot();
+        for (lane, books) in model.lanes.iter().zip(&books.lanes) {
+            assert!(books.is_balanced());
+            assert_eq!((books.accepted, books.left_behind), (lane.accepted, lane.left_behind));
+        }
+    }
+    // In the end everything can be closed, and nothing is left in memory.
+    for lane in 0..model.lanes.len() {
+        let id = LaneId::new(lane);
+        while bench.log.has_unread(id) {
+            let placed = bench.log.next(id).await;
+            bench.log.advance(id, placed.end());
+        }
+        bench.log.advance(id, u64::MAX);
+    }
+    if which == Which::Memory {
+        assert_eq!(bench.log.size(), 0);
     }
 }
 
 /// A lane that is changed twice obeys twice. In between it is given nothing: it would prepare for the first
 /// what the second takes.
-#[tokio::test]
+#[tokio::test(start_paused = true)]
 async fn a_lane_is_given_nothing_until_it_has_obeyed_every_change() {
-    let accounting = books(1, 1);
-    let log: Arc<dyn Log> = Arc::new(MemoryLog::new(1 << 20, accounting, HashMap::new()));
-    let lane = LaneId::new(0);
-    log.change_lanes(vec![super::change(lane.index(), interest([true, false], true))]);
-    log.change_lanes(vec![super::change(lane.index(), interest([true, false], true))]);
-    log.change_lanes(vec![super::change(lane.index(), interest([true, true], true))]);
-    log.clone().reserve(100).await.append(chunk(0, 0, 1, &Partition::new("0")));
-    assert!(!log.has_unread(lane));
-    log.resume(lane);
-    assert!(!log.has_unread(lane), "one change is still to be obeyed");
-    log.resume(lane);
-    assert!(log.has_unread(lane));
+    for which in LOGS {
+        let bench = Bench::new(which, 1 << 20, Duration::ZERO).await;
+        let lane = LaneId::new(0);
+        bench.change_lanes(vec![(0, interest([true, false], true))]);
+        bench.change_lanes(vec![(0, interest([true, false], true))]);
+        bench.change_lanes(vec![(0, interest([true, true], true))]);
+        assert!(bench.append(chunk(0, 0, 0, 1, &Partition::new("0"))).await);
+        assert!(!bench.log.has_unread(lane));
+        bench.log.resume(lane);
+        assert!(!bench.log.has_unread(lane), "one change is still to be obeyed");
+        bench.log.resume(lane);
+        assert!(bench.log.has_unread(lane));
+    }
 }
