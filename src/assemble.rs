@@ -17,7 +17,7 @@ use pump_core::plugin::{
 };
 use pump_core::preview::{Preview, PreviewParts};
 use pump_core::record::{IdKey, Kind};
-use pump_core::{LaneSettings, RetrySettings};
+use pump_core::{LaneSettings, Randomness, RetrySettings};
 
 /// A pipeline whose every section is checked; nothing is opened.
 pub(crate) struct Plan {
@@ -214,6 +214,7 @@ impl Plan {
             id_key,
             mode,
             shutdown_timeout: pipeline.shutdown_timeout.get(),
+            randomness: Randomness::default(),
         })
     }
 
@@ -245,6 +246,7 @@ impl Plan {
             id_key: self.id_key,
             mode: Mode::Drain,
             shutdown_timeout: self.pipeline.shutdown_timeout.get(),
+            randomness: Randomness::default(),
         })
     }
 }

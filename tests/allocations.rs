@@ -16,7 +16,7 @@ use pump_core::engine::{Blueprint, LaneBlueprint, LogBlueprint, Pump, SourceBlue
 use pump_core::filter::Filter;
 use pump_core::plugin::{DynSource, Mode, Port, Sink, SinkContext, SourceError};
 use pump_core::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp};
-use pump_core::{LaneSettings, RetrySettings};
+use pump_core::{LaneSettings, Randomness, RetrySettings};
 use pump_sinks::file::{FileConfig, FileSink};
 use pump_sources::demo::Traffic;
 use stats_alloc::{INSTRUMENTED_SYSTEM, Region, StatsAlloc};
@@ -117,6 +117,7 @@ async fn pump(folder: &TempDir, done: tokio::sync::oneshot::Sender<()>) -> Pump 
         id_key: Arc::new(IdKey::default()),
         mode: Mode::Follow,
         shutdown_timeout: Duration::from_secs(5),
+        randomness: Randomness::default(),
     })
 }
 

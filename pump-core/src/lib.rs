@@ -8,6 +8,7 @@
 
 pub mod accounting;
 mod buffer_pool;
+pub mod bugs;
 pub mod config;
 pub mod dead_letter;
 pub mod edit;
@@ -19,6 +20,7 @@ pub mod log;
 pub mod news;
 pub mod plugin;
 pub mod preview;
+mod randomness;
 pub mod record;
 pub mod statistics;
 pub mod template;
@@ -26,3 +28,4 @@ pub mod template;
 pub mod testing;
 
 pub use lane::{LaneSettings, RetrySettings};
+pub use randomness::Randomness;

@@ -11,6 +11,7 @@ use crate::accounting::{Accounting, LaneId};
 use crate::dead_letter::Burial;
 use crate::lane::{Lane, LaneParts, Order, Phase, Sharing, Successor};
 use crate::log::{LaneChange, LaneInterest, Log};
+use crate::randomness::Randomness;
 use crate::record::IdKey;
 use crate::statistics::Statistics;
 
@@ -87,6 +88,7 @@ pub(super) struct Commons {
     pub(super) burial: Arc<Burial>,
     pub(super) id_key: Arc<IdKey>,
     pub(super) phase: watch::Sender<Phase>,
+    pub(super) randomness: Randomness,
 }
 
 /// All lanes that there ever were, in the order of [`LaneId`].
@@ -170,7 +172,7 @@ impl Lanes {
 
     fn add(&mut self, mut lane: LaneBlueprint, change: &mut Change) {
         let id = LaneId::new(self.known.len());
-        let Commons { log, accounting, statistics, burial, id_key, phase } = &self.commons;
+        let Commons { log, accounting, statistics, burial, id_key, phase, randomness } = &self.commons;
         accounting.add_lane();
         statistics.add_lane();
         self.labels.set(id, LaneLabel::of(&lane));
@@ -193,6 +195,7 @@ impl Lanes {
             id_key: id_key.clone(),
             phase: phase.subscribe(),
             orders,
+            randomness: randomness.clone(),
         }));
     }
 

@@ -31,6 +31,7 @@ use crate::log::disk::{Gap, Opened};
 use crate::log::{LaneInterest, Log, LogError, MemoryLog};
 use crate::news::{self, News};
 use crate::plugin::{Body, Deadline, DynSink, DynSource, Mode, Port, PortParts, SourceError};
+use crate::randomness::Randomness;
 use crate::record::{IdKey, Kind};
 use crate::statistics::Statistics;
 use crate::template::Template;
@@ -56,6 +57,8 @@ pub struct Blueprint {
     pub mode: Mode,
     /// How long a stop waits for deliveries in flight.
     pub shutdown_timeout: Duration,
+    /// Where random numbers come from: the system, but for a pump that is simulated.
+    pub randomness: Randomness,
 }
 
 /// The log of a pump.
@@ -224,7 +227,8 @@ impl Monitor {
 impl Pump {
     /// Puts the parts together. Nothing runs yet.
     pub fn new(blueprint: Blueprint) -> Self {
-        let Blueprint { sources, lanes, log, dead_letters, id_key, mode, shutdown_timeout } = blueprint;
+        let Blueprint { sources, lanes, log, dead_letters, id_key, mode, shutdown_timeout, randomness } =
+            blueprint;
         let accounting = Accounting::new(sources.len() + 1);
         let statistics = Arc::new(Statistics::default());
         let (news, queue) = news::channel();
@@ -257,6 +261,7 @@ impl Pump {
             burial: burial.clone(),
             id_key,
             phase: phase.clone(),
+            randomness: randomness.clone(),
         };
         let (kept, mut all) = (Vec::new(), Lanes::new(commons));
         let (to_run, _) = all.apply(Reload { kept, lanes }).expect("the names of a blueprint are its own");
@@ -278,6 +283,7 @@ impl Pump {
                 news: news.clone(),
                 settled,
                 stopping: stopping.subscribe(),
+                randomness: randomness.clone(),
             });
             (source.name, source.source, port)
         });
@@ -328,7 +334,10 @@ impl Pump {
 
         let mut stop = std::pin::pin!(stop);
         let mut outcome = loop {
+            // Whichever is ready first in this order: every branch before the last ends the loop, so that none can
+            // keep the others waiting, and the same events make the same run.
             tokio::select! {
+                biased;
                 () = &mut stop => break match mode {
                     Mode::Follow => Ok(()),
                     Mode::Drain => Err(PumpError::NotDrained),

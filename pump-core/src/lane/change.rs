@@ -43,10 +43,12 @@ pub(crate) struct Successor {
 impl Lane {
     pub(super) async fn obey(&mut self, order: Order) {
         let mut phase = self.parts.phase.clone();
+        // Both end this wait, so neither can keep the other waiting.
         tokio::select! {
-            () = self.wind_up(Deadline::after(PATIENCE)) => {}
+            biased;
             // The pump ends: so does the lane, as it is.
             _ = phase.wait_for(|phase| matches!(phase, Phase::Stopping(_))) => return,
+            () = self.wind_up(Deadline::after(PATIENCE)) => {}
         }
         let sink = self.parts.name.clone();
         if self.in_flight > 0 {

@@ -46,6 +46,7 @@ use crate::accounting::{Accounting, LaneId, Outcome};
 use crate::dead_letter::Burial;
 use crate::log::{Log, Placed};
 use crate::plugin::{Answers, Batch, BatchDefaults, Deadline, DynSink, SinkError};
+use crate::randomness::Randomness;
 use crate::record::IdKey;
 use crate::statistics::{LaneState, Statistics};
 use availability::Availability;
@@ -100,6 +101,7 @@ pub(crate) struct LaneParts {
     pub(crate) id_key: Arc<IdKey>,
     pub(crate) phase: watch::Receiver<Phase>,
     pub(crate) orders: mpsc::UnboundedReceiver<Order>,
+    pub(crate) randomness: Randomness,
 }
 
 impl LaneParts {
@@ -186,7 +188,18 @@ impl Lane {
                 continue;
             }
             let wake_at = self.wake_at();
+            // Whichever is ready first in this order, so that the same events make the same run. Phases and orders
+            // are few. What has ended comes before what is new: each piece of work that ends was started for
+            // something that was read, so reading gets its turn. The clock comes last and misses nothing: it
+            // only wakes, and what is due is started before each wait, whatever ended it.
             tokio::select! {
+                biased;
+                changed = self.parts.phase.changed() => {
+                    if changed.is_err() {
+                        break;
+                    }
+                }
+                Some(order) = self.parts.orders.recv() => self.obey(order).await,
                 Some(done) = self.work.join_next() => {
                     // A panic in a sink is a panic of the lane: it must not go on as if nothing happened.
                     let done = done.unwrap_or_else(|error| std::panic::resume_unwind(error.into_panic()));
@@ -194,12 +207,6 @@ impl Lane {
                 }
                 placed = self.parts.log.next(self.parts.id), if self.may_read() => self.take(&placed),
                 () = sleep_until(wake_at) => {}
-                changed = self.parts.phase.changed() => {
-                    if changed.is_err() {
-                        break;
-                    }
-                }
-                Some(order) = self.parts.orders.recv() => self.obey(order).await,
             }
         }
         self.close().await;
@@ -334,7 +341,7 @@ impl Lane {
     }
 
     fn pause(&mut self, reason: &str) {
-        if self.availability.pause(Instant::now(), rand::random()) {
+        if self.availability.pause(Instant::now(), self.parts.randomness.fraction()) {
             warn!(sink = &*self.parts.name, reason, "sink is unavailable, the lane pauses");
         }
         self.set_state(LaneState::Unavailable, Some(reason.into()));
@@ -357,7 +364,8 @@ impl Lane {
         if let Err(error) = &result {
             self.pause(&error.to_string());
         }
-        if self.availability.probed(result.is_ok(), Instant::now(), rand::random()) {
+        let jitter = self.parts.randomness.fraction();
+        if self.availability.probed(result.is_ok(), Instant::now(), jitter) {
             info!(sink = &*self.parts.name, "sink is available again");
             self.set_state(LaneState::Retrying, None);
         }

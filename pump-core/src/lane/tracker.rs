@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 
+use crate::bugs::{self, Bug};
 use crate::log::Placed;
 use crate::record::{ChunkHead, Timestamp};
 
@@ -117,6 +118,11 @@ impl Tracker {
     pub(crate) fn cursor(&mut self) -> u64 {
         while self.chunks.front().is_some_and(|chunk| chunk.open_count == 0) {
             self.chunks.pop_front();
+        }
+        if bugs::is(Bug::CursorOverGap)
+            && let Some(closed) = self.chunks.iter().rposition(|chunk| chunk.open_count == 0)
+        {
+            return self.chunks.get(closed + 1).map_or(self.end, |chunk| chunk.first);
         }
         match self.chunks.front() {
             None => self.end,

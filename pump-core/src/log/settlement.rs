@@ -69,9 +69,12 @@ impl Settlements {
         }
     }
 
-    /// The number of each partition's first chunk that is not settled.
-    pub(super) fn firsts(&self) -> impl Iterator<Item = u64> {
-        self.partitions.values().filter_map(|queue| queue.front()).map(|first| first.number)
+    /// The number of each partition's first chunk that is not settled, ascending.
+    pub(super) fn firsts(&self) -> Vec<u64> {
+        let firsts = self.partitions.values().filter_map(|queue| queue.front());
+        let mut numbers: Vec<_> = firsts.map(|first| first.number).collect();
+        numbers.sort_unstable();
+        numbers
     }
 
     /// Tells the chunk's source that everything below the position is safe.

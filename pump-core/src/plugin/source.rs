@@ -15,6 +15,7 @@ use crate::accounting::SourceAccount;
 use crate::dead_letter::{Burial, DeadLetter};
 use crate::log::{Log, Reservation};
 use crate::news::News;
+use crate::randomness::Randomness;
 use crate::record::{Kind, Parsed, Partition};
 
 /// Where records come from.
@@ -95,6 +96,7 @@ pub struct Port {
     news: News,
     settled: mpsc::UnboundedReceiver<(Partition, u64)>,
     stopping: watch::Receiver<bool>,
+    randomness: Randomness,
 }
 
 pub(crate) struct PortParts {
@@ -106,12 +108,13 @@ pub(crate) struct PortParts {
     pub(crate) news: News,
     pub(crate) settled: mpsc::UnboundedReceiver<(Partition, u64)>,
     pub(crate) stopping: watch::Receiver<bool>,
+    pub(crate) randomness: Randomness,
 }
 
 impl Port {
     pub(crate) fn new(parts: PortParts) -> Self {
-        let PortParts { name, mode, log, burial, account, news, settled, stopping } = parts;
-        Self { name, mode, log, burial, account, news, settled, stopping }
+        let PortParts { name, mode, log, burial, account, news, settled, stopping, randomness } = parts;
+        Self { name, mode, log, burial, account, news, settled, stopping, randomness }
     }
 
     /// The source's name in the pipeline file, which its chunks carry.
@@ -166,6 +169,11 @@ impl Port {
     /// How this source stands, for `/status` and `/metrics`.
     pub fn account(&self) -> &SourceAccount {
         &self.account
+    }
+
+    /// Where its random numbers come from.
+    pub fn randomness(&self) -> &Randomness {
+        &self.randomness
     }
 
     /// Where the pump's own news go.

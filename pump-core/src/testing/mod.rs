@@ -23,6 +23,7 @@ use crate::filter::Filter;
 use crate::lane::{Batcher, Cut, LaneSettings, Limits, Preparation, RetrySettings};
 use crate::log::Placed;
 use crate::plugin::{Batch, BatchDefaults, Body, DynSource, Mode};
+use crate::randomness::Randomness;
 use crate::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Record, Timestamp, View};
 use crate::template::Template;
 
@@ -88,6 +89,7 @@ pub fn blueprint(mode: Mode, sources: Vec<(&str, Box<dyn DynSource>)>) -> Bluepr
         id_key: Arc::new(IdKey::default()),
         mode,
         shutdown_timeout: Duration::from_secs(5),
+        randomness: Randomness::default(),
     }
 }
 

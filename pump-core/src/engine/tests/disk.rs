@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::*;
-use crate::log::disk::{DiskSettings, Directory, Opened};
+use crate::log::disk::{Directory, DiskSettings, Opened};
 
 async fn opened(path: &Path) -> LogBlueprint {
     let storage = Arc::new(Directory::lock(path).expect("nobody else has it"));
