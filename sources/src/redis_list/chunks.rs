@@ -3,8 +3,8 @@
 use pump_core::plugin::Port;
 use pump_core::record::{Chunk, ChunkHead, Parsed, Partition, Timestamp};
 
+use super::calls::Reply;
 use super::keys::ListKeys;
-use super::server::Reply;
 
 /// The records of a reply as a chunk, with what is not sound beside it; `None` when there are none.
 pub(super) fn parse(port: &Port, keys: &ListKeys, partition: &Partition, reply: Reply) -> Option<Parsed> {

@@ -8,8 +8,8 @@
 
 use std::sync::Arc;
 
+use pump_core::Randomness;
 use pump_core::record::{Codec, Kind};
-use uuid::Uuid;
 
 /// The gateway's only list, and the stem of the ten others.
 const TRANSACTIONS: &str = "tyk-system-analytics";
@@ -48,8 +48,8 @@ impl ListKeys {
     }
 
     /// A name for a new segment: later ones sort behind earlier ones.
-    pub(super) fn new_segment(&self) -> Arc<str> {
-        format!("{}{}", self.segments, Uuid::now_v7()).into()
+    pub(super) fn new_segment(&self, randomness: &Randomness) -> Arc<str> {
+        format!("{}{}", self.segments, randomness.uuid_v7()).into()
     }
 }
 

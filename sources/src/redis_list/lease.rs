@@ -14,7 +14,7 @@ use std::time::Duration;
 use pump_core::record::Partition;
 use tokio::time::Instant;
 
-use super::server::{Acked, ListState};
+use super::calls::{Acked, ListState};
 
 /// How many segments of one list are held at once. Each is extended at a third of the lease, so this
 /// bounds what holding costs.

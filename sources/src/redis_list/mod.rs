@@ -10,9 +10,10 @@
 //! A record leaves Redis only at a segment's head, by the holder of the current token, below an offset
 //! under which everything is settled.
 //!
-//! `keys` names things, `server` talks to Redis (each change is a Lua script), `lease` is the state of
+//! `keys` names things, `calls` is what Redis is asked, `server` asks it (each change is a Lua script), `lease` is the state of
 //! what is held, `run` is the loop with `poll` and `settle`, `watch` tells the operator what is wrong.
 
+mod calls;
 mod chunks;
 mod config;
 mod keys;
@@ -22,6 +23,8 @@ mod model;
 mod poll;
 #[cfg(test)]
 mod proof;
+#[cfg(test)]
+mod redis_model;
 mod run;
 mod scripts;
 mod server;
@@ -35,6 +38,7 @@ use async_trait::async_trait;
 use pump_core::plugin::{Buffer, PlanError, Port, Source, SourceContext, SourceError, SourcePlan};
 use pump_core::record::Kind;
 
+use calls::Calls;
 pub use config::{Eviction, OnMemory, RedisListConfig};
 use keys::{ListKeys, lists};
 use run::Running;
@@ -46,7 +50,7 @@ const MIN_LEASE: Duration = Duration::from_secs(1);
 /// Reads a gateway's lists.
 pub struct RedisListSource {
     config: RedisListConfig,
-    server: Server,
+    server: Box<dyn Calls>,
     lists: Vec<ListKeys>,
 }
 
@@ -87,7 +91,7 @@ impl Source for RedisListSource {
             .map_err(|error| SourceError::caused("redis cannot be used as the file says", error))?;
         let mut lists = lists(&config.key_prefix, config.keys.as_deref(), config.codec);
         lists.retain(|keys| context.kinds.contains(&keys.kind));
-        Ok(Self { config, server, lists })
+        Ok(Self { config, server: Box::new(server), lists })
     }
 
     async fn probe(&self) -> Result<(), SourceError> {

@@ -5,124 +5,21 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use proptest::prelude::*;
 use pump_core::record::{Codec, Kind, Partition};
 use tokio::time::Instant;
 
+use super::calls::{Ack, Reply};
 use super::keys::{ListKeys, lists};
 use super::lease::{Fate, Grant, Leases, MAX_HELD, Wish};
-use super::server::{Acked, ListState};
+use super::redis_model::RedisModel;
 
 const LEASE: Duration = Duration::from_secs(10);
 const INTERVAL: Duration = Duration::from_millis(200);
 const PUMPS: usize = 3;
 /// What the gateway gives its list.
 const TTL: Duration = Duration::from_secs(4);
-
-/// One list and its segments, as the scripts treat them.
-struct Redis {
-    now: Instant,
-    list: Vec<u64>,
-    expires: Option<Instant>,
-    segments: BTreeMap<Arc<str>, Segment>,
-    tokens: u64,
-    expired: BTreeSet<u64>,
-}
-
-struct Segment {
-    records: VecDeque<u64>,
-    base: u64,
-    token: Arc<str>,
-    deadline: Instant,
-}
-
-impl Redis {
-    fn new(now: Instant) -> Self {
-        Self {
-            now,
-            list: Vec::new(),
-            expires: None,
-            segments: BTreeMap::new(),
-            tokens: 0,
-            expired: BTreeSet::new(),
-        }
-    }
-
-    fn pass(&mut self, time: Duration) {
-        self.now += time;
-        if self.expires.is_some_and(|at| at <= self.now) {
-            self.expired.extend(self.list.drain(..));
-            self.expires = None;
-        }
-        if !self.list.is_empty() {
-            self.expires.get_or_insert(self.now + TTL);
-        }
-    }
-
-    fn state(&self) -> ListState {
-        ListState {
-            length: self.list.len() as u64,
-            ttl: self.expires.map(|at| at - self.now),
-            due_segment: self.due().cloned(),
-        }
-    }
-
-    fn due(&self) -> Option<&Arc<str>> {
-        self.segments.iter().find(|(_, segment)| segment.deadline <= self.now).map(|(name, _)| name)
-    }
-
-    fn token(&mut self) -> Arc<str> {
-        self.tokens += 1;
-        self.tokens.to_string().into()
-    }
-
-    fn seal(&mut self, lease: Duration) -> Option<Grant> {
-        if self.list.is_empty() {
-            return None;
-        }
-        let token = self.token();
-        let name: Arc<str> = format!("segment-{token}").into();
-        let records: VecDeque<_> = self.list.drain(..).collect();
-        self.expires = None;
-        let end = records.len() as u64;
-        let segment = Segment { records, base: 0, token: token.clone(), deadline: self.now + lease };
-        self.segments.insert(name.clone(), segment);
-        Some(Grant { partition: Partition::new(&*name), segment: name, token, first: 0, end })
-    }
-
-    fn steal(&mut self, name: &Arc<str>, lease: Duration) -> Option<Grant> {
-        let (now, token) = (self.now, self.token());
-        let segment = self.segments.get_mut(name).filter(|segment| segment.deadline <= now)?;
-        segment.token = token.clone();
-        segment.deadline = now + lease;
-        let (first, end) = (segment.base, segment.base + segment.records.len() as u64);
-        Some(Grant { partition: Partition::new(&**name), segment: name.clone(), token, first, end })
-    }
-
-    fn read(&self, name: &str, token: &str, offset: u64, most: usize) -> Option<(u64, Vec<u64>)> {
-        let segment = self.segments.get(name).filter(|segment| &*segment.token == token)?;
-        let first = offset.max(segment.base);
-        let skip = (first - segment.base) as usize;
-        Some((first, segment.records.iter().copied().skip(skip).take(most).collect()))
-    }
-
-    /// Returns the answer and the records that went.
-    fn ack(&mut self, name: &str, token: &str, offset: u64, lease: Duration) -> (Acked, Vec<u64>) {
-        let now = self.now;
-        let Some(segment) = self.segments.get_mut(name).filter(|segment| &*segment.token == token) else {
-            return (Acked::Stale, Vec::new());
-        };
-        let count = (offset.saturating_sub(segment.base) as usize).min(segment.records.len());
-        let gone = segment.records.drain(..count).collect();
-        segment.base += count as u64;
-        segment.deadline = now + lease;
-        let left = segment.records.len() as u64;
-        if left == 0 {
-            self.segments.remove(name);
-        }
-        (Acked::Left(left), gone)
-    }
-}
 
 /// One pump: its leases, and what it has read and not delivered.
 #[derive(Default)]
@@ -133,8 +30,8 @@ struct Pump {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum Reply {
-    Heard,
+enum Heard {
+    Well,
     /// The call never arrived.
     LostBefore,
     /// The call had its effect, and nobody heard.
@@ -146,36 +43,45 @@ enum Reply {
 #[derive(Debug, Clone)]
 enum Action {
     Push(u8),
-    Poll(usize, Reply),
+    Poll(usize, Heard),
     Read(usize, u8),
     Deliver(usize, u8),
-    Ack(usize, Reply),
+    Ack(usize, Heard),
     Crash(usize),
     Pass(u16),
 }
 
-fn reply() -> impl Strategy<Value = Reply> {
-    prop_oneof![4 => Just(Reply::Heard), 1 => Just(Reply::LostBefore), 1 => Just(Reply::LostAfter), 1 => Just(Reply::Twice)]
+fn heard() -> impl Strategy<Value = Heard> {
+    prop_oneof![4 => Just(Heard::Well), 1 => Just(Heard::LostBefore), 1 => Just(Heard::LostAfter), 1 => Just(Heard::Twice)]
 }
 
 fn action() -> impl Strategy<Value = Action> {
     let pump = 0..PUMPS;
     prop_oneof![
         3 => (1..20u8).prop_map(Action::Push),
-        4 => (pump.clone(), reply()).prop_map(|(pump, reply)| Action::Poll(pump, reply)),
+        4 => (pump.clone(), heard()).prop_map(|(pump, heard)| Action::Poll(pump, heard)),
         4 => (pump.clone(), 1..30u8).prop_map(|(pump, most)| Action::Read(pump, most)),
         4 => (pump.clone(), 1..30u8).prop_map(|(pump, most)| Action::Deliver(pump, most)),
-        4 => (pump.clone(), reply()).prop_map(|(pump, reply)| Action::Ack(pump, reply)),
+        4 => (pump.clone(), heard()).prop_map(|(pump, heard)| Action::Ack(pump, heard)),
         1 => pump.prop_map(Action::Crash),
         2 => prop_oneof![1..400u16, 1_000..20_000u16].prop_map(Action::Pass),
     ]
 }
 
+/// The number that is in a body.
+fn number_of(body: &[u8]) -> u64 {
+    body.iter().fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
 /// The whole world, with what has been delivered by whom how often.
 struct World {
-    redis: Redis,
+    began: Instant,
+    redis: RedisModel,
+    keys: ListKeys,
     pumps: Vec<Pump>,
+    tokens: u64,
     pushed: u64,
+    expired: BTreeSet<u64>,
     delivered: BTreeMap<u64, u32>,
     /// Crashes, take-overs and lost answers: what may cause repeats.
     mishaps: u32,
@@ -184,72 +90,103 @@ struct World {
 impl World {
     fn new() -> Self {
         Self {
-            redis: Redis::new(Instant::now()),
+            began: Instant::now(),
+            redis: RedisModel::default(),
+            keys: ListKeys::new("analytics-tyk-system-analytics", Kind::Transaction, Codec::Msgpack),
             pumps: (0..PUMPS).map(|_| Pump::default()).collect(),
+            tokens: 0,
             pushed: 0,
+            expired: BTreeSet::new(),
             delivered: BTreeMap::new(),
             mishaps: 0,
         }
     }
 
+    fn now(&self) -> Instant {
+        self.began + self.redis.now()
+    }
+
+    fn pass(&mut self, time: Duration) {
+        let expired = self.redis.advance_to(self.redis.now() + time);
+        self.expired.extend(expired.iter().map(|body| number_of(body)));
+    }
+
+    /// Takes the list, or takes over a segment, with a new token.
+    fn take(&mut self, segment: Option<&Arc<str>>, lease: Duration) -> Option<Grant> {
+        self.tokens += 1;
+        let token: Arc<str> = self.tokens.to_string().into();
+        let new: Arc<str> = format!("segment-{token}").into();
+        let offsets = match segment {
+            Some(segment) => self.redis.steal(&self.keys, segment, &token, lease)?,
+            None => 0..self.redis.seal(&self.keys, &new, &token, lease)?,
+        };
+        let segment = segment.unwrap_or(&new).clone();
+        let partition = Partition::new(&*segment);
+        Some(Grant { partition, segment, token, first: offsets.start, end: offsets.end })
+    }
+
     fn act(&mut self, action: &Action) {
         match *action {
             Action::Push(count) => {
-                self.redis.list.extend(self.pushed..self.pushed + u64::from(count));
+                let numbers = self.pushed..self.pushed + u64::from(count);
+                let bodies = numbers.map(|number| Bytes::copy_from_slice(&number.to_be_bytes()));
+                self.redis.push(&self.keys.list, bodies, Some(TTL));
                 self.pushed += u64::from(count);
-                self.redis.expires.get_or_insert(self.redis.now + TTL);
             }
-            Action::Pass(milliseconds) => self.redis.pass(Duration::from_millis(milliseconds.into())),
+            Action::Pass(milliseconds) => self.pass(Duration::from_millis(milliseconds.into())),
             Action::Crash(pump) => {
                 self.pumps[pump] = Pump::default();
                 self.mishaps += 1;
             }
-            Action::Poll(pump, reply) => self.poll(pump, reply),
+            Action::Poll(pump, heard) => self.poll(pump, heard),
             Action::Read(pump, most) => self.read(pump, most.into()),
             Action::Deliver(pump, most) => self.deliver(pump, most.into()),
-            Action::Ack(pump, reply) => self.ack(pump, reply),
+            Action::Ack(pump, heard) => self.ack(pump, heard),
         }
     }
 
-    fn poll(&mut self, pump: usize, reply: Reply) {
-        let (now, state) = (self.redis.now, self.redis.state());
+    fn poll(&mut self, pump: usize, heard: Heard) {
+        let (now, state) = (self.now(), self.redis.state(&self.keys));
         let wish = self.pumps[pump].leases.wish(now, &state, INTERVAL, true, false);
-        if matches!(reply, Reply::LostBefore) {
+        if matches!(heard, Heard::LostBefore) {
             return;
         }
-        self.mishaps += u32::from(matches!(wish, Wish::Steal(_)) || !matches!(reply, Reply::Heard));
+        self.mishaps += u32::from(matches!(wish, Wish::Steal(_)) || !matches!(heard, Heard::Well));
         let grant = match wish {
             Wish::Nothing => None,
-            Wish::Steal(segment) => self.redis.steal(&segment, LEASE),
+            Wish::Steal(segment) => self.take(Some(&segment), LEASE),
             Wish::Seal => {
                 self.pumps[pump].leases.sealed(now);
-                self.redis.seal(LEASE)
+                self.take(None, LEASE)
             }
             Wish::Shelter => {
-                self.redis.seal(Duration::ZERO);
+                self.take(None, Duration::ZERO);
                 None
             }
         };
         // A grant that nobody heard of lies there until its lease has passed.
         if let Some(grant) = grant
-            && !matches!(reply, Reply::LostAfter)
+            && !matches!(heard, Heard::LostAfter)
         {
             self.pumps[pump].leases.granted(now, grant);
         }
     }
 
     fn read(&mut self, pump: usize, most: usize) {
+        let now = self.now();
         let pump = &mut self.pumps[pump];
-        let Some(held) = pump.leases.to_read(self.redis.now, LEASE) else { return };
+        let Some(held) = pump.leases.to_read(now, LEASE) else { return };
         let (segment, partition, offset) = (held.segment.clone(), held.partition.clone(), held.next);
-        match self.redis.read(&segment, &held.token, offset, most) {
+        let bounds = (u64::MAX, (most * size_of::<u64>()) as u64);
+        match self.redis.read(&self.keys, &segment, &held.token, offset, bounds) {
             None => {
                 let lost = pump.leases.refused(&segment).expect("it was held");
                 pump.undelivered.retain(|(partition, _)| *partition != lost);
             }
-            Some((first, records)) => {
-                pump.leases.read(&segment, first + records.len() as u64, records.is_empty());
-                let read = (first..).zip(records);
+            Some(Reply { first, records, .. }) => {
+                let numbers: Vec<_> = records.chunks(size_of::<u64>()).map(number_of).collect();
+                pump.leases.read(&segment, first + numbers.len() as u64, numbers.is_empty());
+                let read = (first..).zip(numbers);
                 match pump.undelivered.iter_mut().find(|(own, _)| *own == partition) {
                     Some((_, waiting)) => waiting.extend(read),
                     None => pump.undelivered.push((partition, read.collect())),
@@ -273,8 +210,8 @@ impl World {
         }
     }
 
-    fn ack(&mut self, pump: usize, reply: Reply) {
-        let now = self.redis.now;
+    fn ack(&mut self, pump: usize, heard: Heard) {
+        let now = self.now();
         let due: Vec<_> = self.pumps[pump]
             .leases
             .held()
@@ -282,17 +219,18 @@ impl World {
             .map(|held| (held.segment.clone(), held.token.clone(), held.settled))
             .collect();
         for (segment, token, offset) in due {
-            if matches!(reply, Reply::LostBefore) {
+            if matches!(heard, Heard::LostBefore) {
                 continue;
             }
-            let (mut answer, gone) = self.redis.ack(&segment, &token, offset, LEASE);
-            for record in gone {
+            let ack = Ack { keys: &self.keys, segment: &segment, token: &token, offset, lease: LEASE };
+            let (mut answer, gone) = self.redis.ack(&ack);
+            for record in gone.iter().map(|body| number_of(body)) {
                 assert!(self.delivered.contains_key(&record), "record {record} was removed undelivered");
             }
-            match reply {
-                Reply::LostAfter => continue,
-                Reply::Twice => (answer, _) = self.redis.ack(&segment, &token, offset, LEASE),
-                Reply::Heard | Reply::LostBefore => {}
+            match heard {
+                Heard::LostAfter => continue,
+                Heard::Twice => (answer, _) = self.redis.ack(&ack),
+                Heard::Well | Heard::LostBefore => {}
             }
             let pump = &mut self.pumps[pump];
             if let Some(Fate::Lost(lost)) = pump.leases.acked(now, &segment, offset, answer) {
@@ -304,24 +242,24 @@ impl World {
     /// Lets all pumps work in peace until nothing is left.
     fn come_to_rest(&mut self) {
         for _ in 0..10_000 {
-            if self.redis.list.is_empty() && self.redis.segments.is_empty() {
+            if self.redis.is_empty() {
                 return;
             }
             for pump in 0..PUMPS {
-                self.poll(pump, Reply::Heard);
+                self.poll(pump, Heard::Well);
                 self.read(pump, 100);
                 self.deliver(pump, 100);
-                self.ack(pump, Reply::Heard);
+                self.ack(pump, Heard::Well);
             }
-            self.redis.pass(INTERVAL);
+            self.pass(INTERVAL);
         }
-        panic!("it never comes to rest: {} segments", self.redis.segments.len());
+        panic!("it never comes to rest: {} segments", self.redis.segments(&self.keys).len());
     }
 
     fn judge(&self) {
         for record in 0..self.pushed {
             let times = self.delivered.get(&record).copied().unwrap_or_default();
-            let is_expired = self.redis.expired.contains(&record);
+            let is_expired = self.expired.contains(&record);
             assert!(times > 0 || is_expired, "record {record} is lost");
             assert!(
                 times <= 1 || self.mishaps > 0,
@@ -360,13 +298,13 @@ proptest! {
                 world.act(&Action::Push(count));
             }
             world.act(&Action::Pass(pause));
-            world.poll(0, Reply::Heard);
+            world.poll(0, Heard::Well);
             if reads {
                 world.read(0, 3);
             }
-            world.ack(0, Reply::Heard);
+            world.ack(0, Heard::Well);
         }
-        prop_assert_eq!(world.redis.expired.len(), 0);
+        prop_assert_eq!(world.expired.len(), 0);
         world.come_to_rest();
         world.judge();
     }
@@ -376,11 +314,12 @@ proptest! {
 fn the_model_notices_a_pump_that_removes_what_it_did_not_deliver() {
     let mut world = World::new();
     world.act(&Action::Push(10));
-    world.poll(0, Reply::Heard);
+    world.poll(0, Heard::Well);
     let held = world.pumps[0].leases.held().next().expect("it was sealed");
     let (segment, token) = (held.segment.clone(), held.token.clone());
-    let (_, gone) = world.redis.ack(&segment, &token, 5, LEASE);
-    assert!(gone.iter().any(|record| !world.delivered.contains_key(record)));
+    let ack = Ack { keys: &world.keys, segment: &segment, token: &token, offset: 5, lease: LEASE };
+    let (_, gone) = world.redis.ack(&ack);
+    assert!(gone.iter().any(|record| !world.delivered.contains_key(&number_of(record))));
     world.come_to_rest();
     let judged = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| world.judge()));
     assert!(judged.is_err());
@@ -390,23 +329,23 @@ fn the_model_notices_a_pump_that_removes_what_it_did_not_deliver() {
 fn after_a_pause_longer_than_the_lease_nothing_is_read_before_the_extension() {
     let mut world = World::new();
     world.act(&Action::Push(10));
-    world.poll(0, Reply::Heard);
+    world.poll(0, Heard::Well);
     world.read(0, 3);
-    world.redis.pass(LEASE * 3);
-    assert!(world.pumps[0].leases.to_read(world.redis.now, LEASE).is_none());
-    world.ack(0, Reply::Heard);
-    assert!(world.pumps[0].leases.to_read(world.redis.now, LEASE).is_some());
+    world.pass(LEASE * 3);
+    assert!(world.pumps[0].leases.to_read(world.now(), LEASE).is_none());
+    world.ack(0, Heard::Well);
+    assert!(world.pumps[0].leases.to_read(world.now(), LEASE).is_some());
 }
 
 #[test]
 fn a_stale_answer_to_the_last_ack_means_done_and_not_lost() {
     let mut world = World::new();
     world.act(&Action::Push(4));
-    world.poll(0, Reply::Heard);
+    world.poll(0, Heard::Well);
     world.read(0, 10);
     world.deliver(0, 10);
-    world.ack(0, Reply::LostAfter);
-    world.ack(0, Reply::Heard);
+    world.ack(0, Heard::LostAfter);
+    world.ack(0, Heard::Well);
     assert_eq!(world.pumps[0].leases.held().count(), 0);
     assert!(world.pumps[0].undelivered.iter().all(|(_, waiting)| waiting.is_empty()));
 }

@@ -8,16 +8,18 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use pump_core::Randomness;
 use pump_core::plugin::Mode;
 use pump_core::record::Partition;
 use redis::RedisError;
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
 
+use super::calls::{Ack, Acked, ListState};
 use super::keys::ListKeys;
 use super::lease::{Grant, Wish};
 use super::run::{Running, Trouble, Unsure};
-use super::server::{Ack, Acked, ListState, Search};
+use super::server::Search;
 
 /// How often lists are looked at, however seldom they are sealed: their TTL must not be missed.
 const POLL_INTERVAL: Duration = Duration::from_millis(200);
@@ -136,7 +138,7 @@ impl Running {
         length: u64,
         wish: Wish,
     ) -> Result<(), RedisError> {
-        let (now, token) = (Instant::now(), new_token());
+        let (now, token) = (Instant::now(), new_token(self.port.randomness()));
         let lease = self.config.lease.get();
         match wish {
             Wish::Nothing => {}
@@ -150,7 +152,7 @@ impl Running {
                 }
             }
             Wish::Seal => {
-                let segment = keys.new_segment();
+                let segment = keys.new_segment(self.port.randomness());
                 match self.server.seal(keys, &segment, &token, lease).await {
                     Ok(None) => {}
                     Ok(Some(length)) => {
@@ -167,7 +169,8 @@ impl Running {
                 }
             }
             Wish::Shelter => {
-                match self.server.seal(keys, &keys.new_segment(), &token, Duration::ZERO).await {
+                let segment = keys.new_segment(self.port.randomness());
+                match self.server.seal(keys, &segment, &token, Duration::ZERO).await {
                     Ok(_) => {
                         self.watch.sealed(keys);
                         debug!(
@@ -323,6 +326,6 @@ impl Running {
 }
 
 /// 128 random bits: a counter could be given out twice after a failover.
-fn new_token() -> Arc<str> {
-    format!("{:032x}", rand::random::<u128>()).into()
+fn new_token(randomness: &Randomness) -> Arc<str> {
+    format!("{:032x}", randomness.bits()).into()
 }

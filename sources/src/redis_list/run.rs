@@ -17,11 +17,12 @@ use redis::{RedisError, RedisResult};
 use tokio::time::{Instant, sleep_until};
 use tracing::{info, warn};
 
+use super::calls::Calls;
 use super::chunks::parse;
 use super::config::RedisListConfig;
 use super::keys::ListKeys;
 use super::lease::Leases;
-use super::server::{Looks, Search, Server, of_one_list};
+use super::server::{Looks, Search, of_one_list};
 use super::settle::Which;
 use super::troubles::Troubles;
 use super::watch::Watch;
@@ -36,7 +37,7 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// A running source.
 pub(super) struct Running {
     pub(super) config: RedisListConfig,
-    pub(super) server: Server,
+    pub(super) server: Box<dyn Calls>,
     pub(super) port: Port,
     pub(super) lists: Vec<(ListKeys, Leases)>,
     pub(super) looks: Looks,
@@ -80,7 +81,12 @@ impl From<RedisError> for Trouble {
 }
 
 impl Running {
-    pub(super) fn new(config: RedisListConfig, server: Server, lists: Vec<ListKeys>, port: Port) -> Self {
+    pub(super) fn new(
+        config: RedisListConfig,
+        server: Box<dyn Calls>,
+        lists: Vec<ListKeys>,
+        port: Port,
+    ) -> Self {
         let now = Instant::now();
         let looks = Looks::new(&lists);
         Self {

@@ -1,13 +1,14 @@
-//! Typed calls on a Redis server. Everything that changes something is a script, whole or not at all.
+//! The calls on a real Redis server. Everything that changes something is a script, whole or not at all.
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::time::Duration;
 
+use async_trait::async_trait;
 use bytes::Bytes;
 use memmap2::MmapMut;
 use redis::{Cmd, Pipeline, RedisError, RedisResult, Value, cmd, pipe};
 
+use super::calls::{Ack, Acked, Calls, ListState, Memory, Reply};
 use super::config::RedisListConfig;
 use super::keys::ListKeys;
 use super::scripts::{ScriptTexts, Scripts};
@@ -32,20 +33,20 @@ pub(super) struct Server {
 
 /// The questions that are asked about the same lists again and again, made once.
 pub(super) struct Looks {
-    lists: usize,
+    pub(super) lists: Vec<ListKeys>,
     states: Pipeline,
     segments: Pipeline,
 }
 
 impl Looks {
     pub(super) fn new<'k>(lists: impl IntoIterator<Item = &'k ListKeys>) -> Self {
-        let mut looks = Self { lists: 0, states: pipe(), segments: pipe() };
+        let mut looks = Self { lists: Vec::new(), states: pipe(), segments: pipe() };
         // One key that is no list must not hide the others: each answer is judged by itself.
         looks.states.ignore_errors();
         looks.segments.ignore_errors();
         looks.states.cmd("TIME");
         for keys in lists {
-            looks.lists += 1;
+            looks.lists.push(keys.clone());
             looks.states.cmd("LLEN").arg(&*keys.list);
             looks.states.cmd("PTTL").arg(&*keys.list);
             looks.states.cmd("ZRANGE").arg(&*keys.idx).arg(0).arg(0).arg("WITHSCORES");
@@ -53,47 +54,6 @@ impl Looks {
         }
         looks
     }
-}
-
-/// What one list looks like now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct ListState {
-    pub(super) length: u64,
-    /// Until the gateway's expiry; `None`: it has none.
-    pub(super) ttl: Option<Duration>,
-    /// A segment of it whose lease has passed.
-    pub(super) due_segment: Option<Arc<str>>,
-}
-
-/// Records as they came in one reply.
-#[derive(Debug)]
-pub(super) struct Reply {
-    /// The offset of the first one in its segment.
-    pub(super) first: u64,
-    /// Their sizes in bytes.
-    pub(super) sizes: Vec<u32>,
-    /// One after the other.
-    pub(super) records: Bytes,
-}
-
-/// What to tell Redis of one segment.
-#[derive(Debug, Clone)]
-pub(super) struct Ack<'a> {
-    pub(super) keys: &'a ListKeys,
-    pub(super) segment: &'a str,
-    pub(super) token: &'a str,
-    /// All below is settled.
-    pub(super) offset: u64,
-    pub(super) lease: Duration,
-}
-
-/// What Redis says to an [`Ack`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Acked {
-    /// That many records are left; the lease is extended.
-    Left(u64),
-    /// Somebody else holds the segment, or it is gone.
-    Stale,
 }
 
 /// How far a search through all keys has come.
@@ -107,18 +67,15 @@ pub(super) struct Search {
 }
 
 impl Search {
+    /// There is nothing left to look through.
+    #[cfg(test)]
+    pub(super) fn end(&mut self) {
+        self.primaries = Some(Vec::new());
+    }
+
     pub(super) fn is_over(&self) -> bool {
         self.primaries.as_ref().is_some_and(Vec::is_empty)
     }
-}
-
-/// What the server says of itself.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-pub(super) struct Memory {
-    pub(super) used: u64,
-    /// 0: no limit.
-    pub(super) max: u64,
-    pub(super) policy: String,
 }
 
 impl Memory {
@@ -158,14 +115,19 @@ impl Server {
         Self { connection, scripts: Scripts::new(texts) }
     }
 
-    /// Whether it answers and lets us in.
-    pub(super) async fn ping(&self) -> Result<(), RedisError> {
+    /// The pipeline ignores errors: each answer has its own.
+    async fn ask_each(&self, pipeline: &Pipeline) -> Result<Vec<RedisResult<Value>>, RedisError> {
+        pipeline.query_async(&mut self.connection.get().await?).await
+    }
+}
+
+#[async_trait]
+impl Calls for Server {
+    async fn ping(&self) -> Result<(), RedisError> {
         cmd("PING").query_async(&mut self.connection.get().await?).await
     }
 
-    /// Looks at all lists in one round trip. Each has its own answer: one that is forbidden or no list
-    /// must not hide the others.
-    pub(super) async fn look(&self, looks: &Looks) -> Result<Vec<RedisResult<ListState>>, RedisError> {
+    async fn look(&self, looks: &Looks) -> Result<Vec<RedisResult<ListState>>, RedisError> {
         let mut answers = self.ask_each(&looks.states).await?.into_iter();
         let mut next = || answers.next().unwrap_or(Ok(Value::Nil));
         // Without the time only what was given back by its holder is known to be free.
@@ -174,7 +136,7 @@ impl Server {
                 .map(|(seconds, micros): (u64, u64)| seconds * 1_000 + micros / 1_000)?,
             Err(_) => 0,
         };
-        let states = (0..looks.lists).map(|_| {
+        let states = looks.lists.iter().map(|_| {
             // All three are taken, whatever the first of them says.
             let (length, ttl, oldest) = (next(), next(), next());
             let ttl: i64 = redis::from_redis_value(ttl?)?;
@@ -189,17 +151,14 @@ impl Server {
         states.map(of_one_list).collect()
     }
 
-    /// The segments of each list that are in its index, in one round trip; an error for a list of which that
-    /// cannot be told.
-    pub(super) async fn segments(&self, looks: &Looks) -> Result<Vec<RedisResult<Vec<String>>>, RedisError> {
+    async fn segments(&self, looks: &Looks) -> Result<Vec<RedisResult<Vec<String>>>, RedisError> {
         let answers = self.ask_each(&looks.segments).await?.into_iter();
         answers
             .map(|answer| of_one_list(answer.and_then(|names| Ok(redis::from_redis_value(names)?))))
             .collect()
     }
 
-    /// How many records wait in these lists, also those in segments.
-    pub(super) async fn backlog(&self, lists: &[String]) -> Result<u64, RedisError> {
+    async fn backlog(&self, lists: &[String]) -> Result<u64, RedisError> {
         let mut total = 0;
         // Thousands of segments are asked for in portions, so that nobody else waits long.
         for lists in lists.chunks(1_000) {
@@ -217,8 +176,7 @@ impl Server {
         Ok(total)
     }
 
-    /// Takes the whole list; `None` when it is empty, or when the segment's name is taken.
-    pub(super) async fn seal(
+    async fn seal(
         &self,
         keys: &ListKeys,
         segment: &str,
@@ -232,9 +190,7 @@ impl Server {
         Ok(u64::try_from(length).ok().filter(|length| *length > 0))
     }
 
-    /// Takes over a segment whose lease has passed: the offsets of what is left in it. `None` when
-    /// somebody else was faster.
-    pub(super) async fn steal(
+    async fn steal(
         &self,
         keys: &ListKeys,
         segment: &str,
@@ -248,8 +204,7 @@ impl Server {
         Ok(found.map(|(base, left)| base..base + left))
     }
 
-    /// Reads from an offset on; `None` when the token is stale.
-    pub(super) async fn read(
+    async fn read(
         &self,
         keys: &ListKeys,
         segment: &str,
@@ -266,9 +221,7 @@ impl Server {
         Ok(Some(Reply { first, sizes, records: joined(&parts) }))
     }
 
-    /// Removes what is settled and extends leases, many segments in one round trip, each with its own
-    /// answer.
-    pub(super) async fn ack(&self, acks: &[Ack<'_>]) -> Result<Vec<RedisResult<Acked>>, RedisError> {
+    async fn ack(&self, acks: &[Ack<'_>]) -> Result<Vec<RedisResult<Acked>>, RedisError> {
         let mut ask = pipe();
         ask.ignore_errors();
         for Ack { keys, segment, token, offset, lease } in acks {
@@ -294,13 +247,7 @@ impl Server {
         acked.map(of_one_list).collect()
     }
 
-    /// Goes on looking through all keys for segments that are in no index, as a failover can leave them, and
-    /// registers them; anybody may take them over then. Returns how many were found in this step.
-    pub(super) async fn register_lost(
-        &self,
-        lists: &[ListKeys],
-        search: &mut Search,
-    ) -> Result<usize, RedisError> {
+    async fn register_lost(&self, lists: &[ListKeys], search: &mut Search) -> Result<usize, RedisError> {
         let mut connection = self.connection.get().await?;
         let primaries = match &mut search.primaries {
             Some(primaries) => primaries,
@@ -332,9 +279,8 @@ impl Server {
         Ok(found)
     }
 
-    /// Memory and eviction, from INFO: CONFIG is often forbidden. In a Cluster, of the
-    /// server that is worst off.
-    pub(super) async fn memory(&self) -> Result<Memory, RedisError> {
+    /// From INFO: CONFIG is often forbidden.
+    async fn memory(&self) -> Result<Memory, RedisError> {
         let mut connection = self.connection.get().await?;
         let mut worst = Memory::default();
         for primary in connection.primaries().await? {
@@ -347,14 +293,8 @@ impl Server {
         Ok(worst)
     }
 
-    /// Whether Tyk Pump has left its mark.
-    pub(super) async fn has_seen_tyk_pump(&self) -> Result<bool, RedisError> {
+    async fn has_seen_tyk_pump(&self) -> Result<bool, RedisError> {
         cmd("EXISTS").arg("version-check-pump").query_async(&mut self.connection.get().await?).await
-    }
-
-    /// The pipeline ignores errors: each answer has its own.
-    async fn ask_each(&self, pipeline: &Pipeline) -> Result<Vec<RedisResult<Value>>, RedisError> {
-        pipeline.query_async(&mut self.connection.get().await?).await
     }
 }
 

@@ -8,9 +8,9 @@ use serde_json::json;
 use tokio::time::{Instant, timeout_at};
 use tracing::warn;
 
+use super::calls::Ack;
 use super::lease::Fate;
 use super::run::{MAX_BACKOFF, Running};
-use super::server::Ack;
 
 /// Segments in one round trip.
 const MAX_ACKS: usize = 256;

@@ -9,9 +9,9 @@ use serde_json::json;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::calls::{ListState, Memory};
 use super::config::{Eviction, OnMemory, RedisListConfig};
 use super::keys::ListKeys;
-use super::server::{ListState, Memory};
 
 /// A gateway's TTL below which an outage of the pump soon costs records.
 const SHORT_TTL: Duration = Duration::from_secs(600);

@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
+use super::super::calls::{Acked, Calls};
 use super::super::scripts::ScriptTexts;
-use super::super::server::Acked;
 use super::{Bench, LEASE, changed, owned};
 
 pub(super) fn without_persist_in_steal(texts: &mut ScriptTexts) {

@@ -3,8 +3,8 @@
 
 use std::time::Duration;
 
+use super::super::calls::Acked;
 use super::super::scripts::ScriptTexts;
-use super::super::server::Acked;
 use super::{Bench, LEASE, LIST, changed, owned};
 
 /// The scripts as they are, and with one changed.

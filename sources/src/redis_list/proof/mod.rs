@@ -2,18 +2,21 @@
 
 mod full_memory;
 mod lost_lines;
+mod model;
 mod promises;
 mod soak;
 
 use std::time::Duration;
 
+use pump_core::Randomness;
 use pump_core::record::{Codec, Kind};
 use pump_testing::RedisServer;
 use redis::Client;
 
+use super::calls::{Ack, Acked, Calls};
 use super::keys::ListKeys;
 use super::scripts::ScriptTexts;
-use super::server::{Ack, Acked, Server};
+use super::server::Server;
 
 const LEASE: Duration = Duration::from_secs(30);
 const LIST: &str = "analytics-tyk-system-analytics";
@@ -47,7 +50,7 @@ impl Bench {
     /// Pushes records and seals them with the token `first`.
     async fn sealed(&self, records: &[&str]) -> String {
         self.push(records).expect("redis takes them");
-        let segment = self.keys.new_segment().to_string();
+        let segment = self.keys.new_segment(&Randomness::default()).to_string();
         assert_eq!(self.seal(&segment, "first", LEASE).await, Some(records.len() as u64));
         segment
     }

@@ -1,11 +1,13 @@
 use std::time::Duration;
 
+use pump_core::Randomness;
 use pump_core::record::{Codec, Kind};
 use pump_testing::{RedisOptions, RedisServer};
 
+use super::super::calls::{Ack, Acked, Calls};
 use super::super::keys::ListKeys;
 use super::super::scripts::ScriptTexts;
-use super::super::server::{Ack, Acked, Looks, Search};
+use super::super::server::{Looks, Search};
 use super::{Bench, LEASE, LIST, owned, server};
 
 #[tokio::test]
@@ -111,7 +113,7 @@ async fn a_look_tells_lengths_times_to_live_and_passed_leases() {
     let bench = Bench::new();
     bench.sealed(&["a"]).await;
     bench.push(&["b"]).expect("taken");
-    let nobodys = bench.keys.new_segment();
+    let nobodys = bench.keys.new_segment(&Randomness::default());
     bench.seal(&nobodys, "nobody", Duration::ZERO).await;
     bench.push(&["c", "d"]).expect("taken");
     redis::cmd("PEXPIRE").arg(LIST).arg(60_000).exec(&mut bench.redis.connection()).expect("set");

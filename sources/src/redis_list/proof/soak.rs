@@ -6,14 +6,16 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use pump_core::Randomness;
 use pump_core::record::{Codec, Kind};
 use pump_testing::RedisServer;
 use rand::RngExt;
 use tokio::task::JoinSet;
 
+use super::super::calls::{Ack, Acked, Calls};
 use super::super::keys::ListKeys;
 use super::super::scripts::ScriptTexts;
-use super::super::server::{Ack, Acked, Looks, Server};
+use super::super::server::{Looks, Server};
 use super::full_memory::{without_persist_in_ack, without_persist_in_steal};
 use super::lost_lines::without_persist_after_seal;
 use super::server;
@@ -178,7 +180,7 @@ impl Soak {
             let stolen = self.server.steal(keys, &segment, &token, LEASE).await.expect("redis answers");
             return stolen.map(|offsets| (segment, token, offsets.start));
         }
-        let segment = keys.new_segment();
+        let segment = keys.new_segment(&Randomness::default());
         let lease = if rand::rng().random_bool(0.8) { LEASE } else { Duration::ZERO };
         let sealed = self.server.seal(keys, &segment, &token, lease).await.expect("redis answers");
         (sealed.is_some() && lease > Duration::ZERO).then_some((segment, token, 0))
