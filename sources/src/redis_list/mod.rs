@@ -29,6 +29,8 @@ mod run;
 mod scripts;
 mod server;
 mod settle;
+#[cfg(test)]
+mod simulation;
 mod troubles;
 mod watch;
 

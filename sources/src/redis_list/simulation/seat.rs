@@ -1,0 +1,233 @@
+//! A pump's place in a run: the real pump with its real source, started, killed and started again, with the disk that
+//! it finds then.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pump_core::engine::LogBlueprint;
+use pump_core::engine::{Monitor, Pump, PumpError};
+use pump_core::log::disk::{DiskSettings, Opened};
+use pump_core::plugin::{BatchDefaults, Mode};
+use pump_core::record::{Codec, Kind};
+use pump_core::testing::{self, Call, Loss, MemoryStore, ScriptedSink, SimulatedStorage};
+use pump_core::{LaneSettings, Randomness, RetrySettings};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use serde_json::json;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use super::super::RedisListSource;
+use super::super::keys::ListKeys;
+use super::ledger::Ledger;
+use super::plan::Plan;
+use super::redis::SimulatedRedis;
+use super::sink::{Destination, SimulatedSink};
+
+/// The gateway's lists.
+pub(super) const LISTS: [&str; 2] = ["analytics-tyk-system-analytics", "analytics-tyk-system-analytics_1"];
+
+/// What all pumps share.
+#[derive(Clone)]
+pub(super) struct Surroundings {
+    pub(super) plan: Plan,
+    pub(super) ledger: Ledger,
+    pub(super) redis: SimulatedRedis,
+    pub(super) destinations: Vec<Destination>,
+    pub(super) letters: MemoryStore,
+}
+
+/// A pump's place.
+pub(super) struct Seat {
+    surroundings: Surroundings,
+    name: String,
+    random: StdRng,
+    disk: Option<SimulatedStorage>,
+    running: Option<Running>,
+    /// Its log was made to fail.
+    may_fail: bool,
+}
+
+struct Running {
+    task: JoinHandle<Result<(), PumpError>>,
+    stop: oneshot::Sender<()>,
+    monitor: Monitor,
+}
+
+impl Seat {
+    pub(super) fn new(surroundings: &Surroundings, number: u64) -> Self {
+        let mut random = StdRng::seed_from_u64(surroundings.plan.seed.wrapping_mul(8).wrapping_add(number));
+        let disk = surroundings.plan.is_on_disk.then(|| SimulatedStorage::new(random.random()));
+        let name = format!("pump {number}");
+        Self { surroundings: surroundings.clone(), name, random, disk, running: None, may_fail: false }
+    }
+
+    pub(super) fn is_running(&self) -> bool {
+        self.running.is_some()
+    }
+
+    /// Starts the pump with what is on its disk.
+    pub(super) async fn start(&mut self) {
+        let ledger = self.surroundings.ledger.clone();
+        ledger.note(format_args!("{} starts", self.name));
+        let log = match &self.disk {
+            None => LogBlueprint::Memory { max_size: self.random.random_range(1_000..40_000) },
+            Some(disk) => {
+                disk.set_max_delay(Duration::from_millis(2));
+                let settings = DiskSettings {
+                    max_size: 256 << 10,
+                    segment_size: 8 << 10,
+                    memory: 32 << 10,
+                    ..DiskSettings::new(1 << 20)
+                };
+                match Opened::open(Arc::new(disk.clone()), settings).await {
+                    Ok(opened) => LogBlueprint::Disk(Box::new(opened)),
+                    Err(error) => {
+                        return ledger.problem(format!("{} cannot open its log: {error}", self.name));
+                    }
+                }
+            }
+        };
+        let mut blueprint = testing::blueprint(Mode::Follow, vec![("redis", Box::new(self.source()))]);
+        blueprint.log = log;
+        blueprint.dead_letters = Arc::new(self.surroundings.letters.clone());
+        blueprint.shutdown_timeout = Duration::from_secs(2);
+        blueprint.randomness = Randomness::seeded(self.random.random());
+        for destination in self.surroundings.destinations.clone() {
+            blueprint.lanes.push(self.lane(&destination));
+        }
+        let pump = Pump::new(blueprint);
+        let (monitor, (stop, stopped)) = (pump.monitor(), oneshot::channel());
+        let task = tokio::spawn(pump.run(async move {
+            // Whoever drops the other end does not mean a stop.
+            if stopped.await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }));
+        self.running = Some(Running { task, stop, monitor });
+    }
+
+    fn source(&mut self) -> RedisListSource {
+        let plan = &self.surroundings.plan;
+        let config = json!({
+            "url": "redis://127.0.0.1:1",
+            "lease": format!("{}ms", plan.lease.as_millis()),
+            "max_reply": "1KiB",
+        });
+        let config = serde_json::from_value(config).expect("these are settings of the source");
+        let lists = LISTS.map(|list| ListKeys::new(list, Kind::Transaction, Codec::Msgpack)).into();
+        let client = self.surroundings.redis.client(self.name.clone(), plan.calls, self.random.random());
+        RedisListSource { config, server: Box::new(client), lists }
+    }
+
+    fn lane(&mut self, destination: &Destination) -> pump_core::engine::LaneBlueprint {
+        let Surroundings { plan, ledger, .. } = &self.surroundings;
+        let mut lane = testing::lane(destination.name, &ScriptedSink::willing());
+        let seed = self.random.random();
+        lane.sink = Arc::new(SimulatedSink::new(destination, self.name.clone(), plan.sinks, ledger, seed));
+        lane.kinds = vec![Kind::Transaction];
+        lane.is_required = destination.is_required;
+        let (max_records, max_in_flight) = plan.batch;
+        lane.settings = LaneSettings {
+            batch: BatchDefaults { max_records, max_bytes: 64 << 10, max_age: Duration::from_millis(300) },
+            max_in_flight,
+            rate_limit: None,
+            timeout: Duration::from_secs(2),
+            retry: RetrySettings {
+                initial: Duration::from_millis(100),
+                max: Duration::from_secs(1),
+                max_age: None,
+            },
+        };
+        lane
+    }
+
+    /// Ends it as `kill -9` does, or as a power cut, which takes from the disk what was not synced.
+    pub(super) async fn kill(&mut self) {
+        let Some(running) = self.running.take() else { return };
+        let is_power_cut = self.random.random_bool(0.7);
+        self.surroundings.ledger.mishap(format_args!("{} is killed, power cut: {is_power_cut}", self.name));
+        running.task.abort();
+        // It is gone when this returns.
+        let _ = running.task.await;
+        self.find_disk(is_power_cut);
+    }
+
+    fn find_disk(&mut self, is_power_cut: bool) {
+        let losses = [Loss::All, Loss::Some, Loss::Nothing];
+        let loss = losses[self.random.random_range(0..losses.len())];
+        if let Some(disk) = &mut self.disk {
+            *disk = if is_power_cut { disk.crash(loss) } else { disk.kill() };
+        }
+        self.may_fail = false;
+    }
+
+    /// Ends it in order.
+    pub(super) async fn stop(&mut self) {
+        let Some(Running { task, stop, .. }) = self.running.take() else { return };
+        self.surroundings.ledger.mishap(format_args!("{} stops", self.name));
+        // It may have ended by itself.
+        let _ = stop.send(());
+        let ended = task.await;
+        self.judge(ended);
+    }
+
+    /// The next sync of its log fails.
+    pub(super) fn fail_sync(&mut self) {
+        if let (Some(disk), true) = (&self.disk, self.running.is_some()) {
+            self.surroundings.ledger.note(format_args!("{}: the next sync fails", self.name));
+            disk.fail(Call::Sync, 0, ErrorKind::Other);
+            self.may_fail = true;
+        }
+    }
+
+    /// Nothing fails any more that has not yet.
+    pub(super) fn mend(&self) {
+        if let Some(disk) = &self.disk {
+            disk.mend();
+        }
+    }
+
+    /// Looks at the books; and whether it has ended, which it must not by itself.
+    pub(super) async fn look(&mut self) {
+        let Some(running) = &mut self.running else { return };
+        let books = running.monitor.books();
+        let is_balanced = books.lanes.iter().all(|lane| lane.is_balanced())
+            && books.sources.iter().all(|source| source.is_balanced());
+        if !is_balanced {
+            self.surroundings.ledger.problem(format!("{}: the books do not balance: {books:?}", self.name));
+        }
+        if running.task.is_finished() {
+            let ended = (&mut running.task).await;
+            self.running = None;
+            self.judge(ended);
+        }
+    }
+
+    /// Whether every lane has an outcome for all that it has accepted.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let Some(running) = &self.running else { return false };
+        running.monitor.books().lanes.iter().all(|lane| lane.pending() == 0)
+    }
+
+    /// What is still to be done, for a person.
+    pub(super) fn books(&self) -> String {
+        self.running
+            .as_ref()
+            .map_or("it does not run".into(), |running| format!("{:?}", running.monitor.books()))
+    }
+
+    fn judge(&mut self, ended: Result<Result<(), PumpError>, tokio::task::JoinError>) {
+        let ledger = &self.surroundings.ledger;
+        match ended {
+            Ok(Ok(())) => ledger.note(format_args!("{} has ended", self.name)),
+            Ok(Err(PumpError::Log(error))) if self.may_fail => {
+                ledger.mishap(format_args!("{} has ended: {error}", self.name));
+                self.find_disk(true);
+            }
+            Ok(Err(error)) => ledger.problem(format!("{} has failed: {error:?}", self.name)),
+            Err(error) => ledger.problem(format!("{} has panicked: {error}", self.name)),
+        }
+    }
+}

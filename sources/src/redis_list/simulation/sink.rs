@@ -1,0 +1,216 @@
+//! Destinations, as all pumps see them, and the sinks through which one pump does: they answer for single records,
+//! fail as a whole before or after they have taken what came, are silent, or gone for a while.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use pump_core::plugin::{Answer, Answers, Batch, Deadline, DynSink, SinkError};
+use pump_core::record::RecordId;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use tokio::time::{Instant, sleep};
+
+use super::ledger::Ledger;
+use super::plan::SinkFaults;
+
+/// A place where records end up. A handle.
+#[derive(Clone)]
+pub(super) struct Destination {
+    pub(super) name: &'static str,
+    pub(super) is_required: bool,
+    state: Arc<Mutex<State>>,
+}
+
+struct State {
+    taken: BTreeMap<Bytes, Taken>,
+    down_until: Instant,
+}
+
+/// How often a destination took one record.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Taken {
+    pub(super) ids: Vec<RecordId>,
+    /// And said so.
+    pub(super) heard: u32,
+    /// And did not say so, so that it had to come again.
+    pub(super) unheard: u32,
+}
+
+impl Destination {
+    pub(super) fn new(name: &'static str, is_required: bool) -> Self {
+        let state = State { taken: BTreeMap::new(), down_until: Instant::now() };
+        Self { name, is_required, state: Arc::new(Mutex::new(state)) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes nothing for so long.
+    pub(super) fn go_down(&self, time: Duration) {
+        self.state().down_until = Instant::now() + time;
+    }
+
+    /// By body, what it has.
+    pub(super) fn taken(&self) -> BTreeMap<Bytes, Taken> {
+        self.state().taken.clone()
+    }
+
+    fn is_down(&self) -> bool {
+        self.state().down_until > Instant::now()
+    }
+
+    fn take(&self, body: &Bytes, id: RecordId, is_heard: bool) {
+        let mut state = self.state();
+        let taken = state.taken.entry(body.clone()).or_default();
+        if !taken.ids.contains(&id) {
+            taken.ids.push(id);
+        }
+        *if is_heard { &mut taken.heard } else { &mut taken.unheard } += 1;
+    }
+
+    fn has(&self, body: &Bytes) -> bool {
+        self.state().taken.contains_key(body)
+    }
+}
+
+/// One pump's way to a destination.
+pub(super) struct SimulatedSink {
+    pub(super) destination: Destination,
+    pub(super) pump: String,
+    faults: SinkFaults,
+    ledger: Ledger,
+    random: Mutex<StdRng>,
+}
+
+/// What a sink does with an attempt.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Reaction {
+    Take,
+    AnswerEach,
+    /// Takes everything first, or nothing.
+    Fail {
+        has_taken: bool,
+    },
+    Hang {
+        has_taken: bool,
+    },
+    Unavailable,
+}
+
+impl SimulatedSink {
+    pub(super) fn new(
+        destination: &Destination,
+        pump: String,
+        faults: SinkFaults,
+        ledger: &Ledger,
+        seed: u64,
+    ) -> Self {
+        let random = Mutex::new(StdRng::seed_from_u64(seed));
+        Self { destination: destination.clone(), pump, faults, ledger: ledger.clone(), random }
+    }
+
+    fn random(&self) -> MutexGuard<'_, StdRng> {
+        self.random.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn draw(&self) -> (Reaction, Duration) {
+        let mut random = self.random();
+        let SinkFaults { fails, hangs, unavailable, answers } = self.faults;
+        let (is_calm, has_taken, mut draw) = (self.ledger.is_calm(), random.random(), random.random::<f64>());
+        let mut is_drawn = |chance: f64| {
+            draw -= chance;
+            draw < 0.0
+        };
+        let reaction = match () {
+            () if is_calm => Reaction::Take,
+            () if is_drawn(fails) => Reaction::Fail { has_taken },
+            () if is_drawn(hangs) => Reaction::Hang { has_taken },
+            () if is_drawn(unavailable) => Reaction::Unavailable,
+            () if is_drawn(answers) => Reaction::AnswerEach,
+            () => Reaction::Take,
+        };
+        (reaction, Duration::from_millis(random.random_range(0..100)))
+    }
+
+    /// An answer of its own for each record; a slot may stay empty.
+    fn answer_each(&self, records: &[(Bytes, RecordId)]) -> Answers {
+        let mut answers = Answers::unset(records.len());
+        for (number, (body, id)) in records.iter().enumerate() {
+            let draw = self.random().random_range(0..12);
+            let answer = match draw {
+                0 => Answer::Retry(None),
+                1 => Answer::Retry(Some(Duration::from_millis(300))),
+                2 => Answer::Rejected { code: "refused", detail: "chance has it".into() },
+                3 => {
+                    self.destination.take(body, *id, false);
+                    Answer::Retry(None)
+                }
+                4 => continue,
+                _ if self.destination.has(body) => Answer::Duplicate,
+                _ => {
+                    self.destination.take(body, *id, true);
+                    Answer::Delivered
+                }
+            };
+            answers.set(number, answer);
+        }
+        answers
+    }
+}
+
+#[async_trait]
+impl DynSink for SimulatedSink {
+    async fn deliver(&self, batch: &Batch, _: Deadline) -> Result<Answers, SinkError> {
+        let mut records = Vec::with_capacity(batch.len());
+        let mut slices = batch.slices();
+        while let Some(slice) = slices.next().await? {
+            records.extend(slice.entries().map(|entry| (Bytes::copy_from_slice(entry.body()), entry.id())));
+        }
+        let (reaction, delay) = self.draw();
+        sleep(delay).await;
+        let take =
+            |is_heard| records.iter().for_each(|(body, id)| self.destination.take(body, *id, is_heard));
+        self.ledger.note(format_args!(
+            "{} gives {} records to {}: {reaction:?}",
+            self.pump,
+            records.len(),
+            self.destination.name
+        ));
+        match reaction {
+            _ if self.destination.is_down() => Err(SinkError::retry("gone", "it is down")),
+            Reaction::Take => {
+                take(true);
+                Ok(Answers::delivered(records.len()))
+            }
+            Reaction::AnswerEach => Ok(self.answer_each(&records)),
+            Reaction::Fail { has_taken } => {
+                if has_taken {
+                    take(false);
+                }
+                Err(SinkError::retry("failed", "chance has it"))
+            }
+            Reaction::Hang { has_taken } => {
+                if has_taken {
+                    take(false);
+                }
+                std::future::pending().await
+            }
+            Reaction::Unavailable => Err(SinkError::unavailable("not now", "chance has it")),
+        }
+    }
+
+    async fn probe(&self) -> Result<(), SinkError> {
+        match self.destination.is_down() {
+            true => Err(SinkError::unavailable("gone", "it is down")),
+            false => Ok(()),
+        }
+    }
+
+    async fn close(&self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}

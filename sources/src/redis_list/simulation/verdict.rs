@@ -1,0 +1,86 @@
+//! What must be true once everything has come to rest.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use pump_core::record::RecordId;
+
+use super::ledger::Pushed;
+use super::seat::Surroundings;
+
+/// The most problems of one sort that are told.
+const TOLD: usize = 3;
+
+/// Everything that gateways have pushed, and Redis has not lost, is at every required destination or among the dead
+/// letters; nothing else is anywhere; what came more than once has one id, and a reason.
+pub(super) fn judge(surroundings: &Surroundings) {
+    let Surroundings { ledger, destinations, letters, .. } = surroundings;
+    let (pushed, mishaps) = {
+        let state = ledger.state();
+        (state.pushed.clone(), state.mishaps)
+    };
+    let letters = letters.letters();
+    let mut ids: BTreeMap<&Bytes, RecordId> = BTreeMap::new();
+    let mut buried: BTreeMap<(Option<&str>, &Bytes), u32> = BTreeMap::new();
+    let mut problems = Problems::default();
+    for letter in &letters {
+        *buried.entry((letter.sink.as_deref(), &letter.body)).or_default() += 1;
+        match pushed.get(&letter.body) {
+            None => problems.add("a dead letter that nobody pushed", &letter.body),
+            Some(pushed) if pushed.is_sound == letter.sink.is_none() => {
+                problems.add("a dead letter of another sort", &letter.body);
+            }
+            Some(_) => {}
+        }
+        if let Some(id) = letter.id
+            && *ids.entry(&letter.body).or_insert(id) != id
+        {
+            problems.add("a dead letter with another id", &letter.body);
+        }
+    }
+    for destination in destinations {
+        let (name, taken) = (destination.name, destination.taken());
+        for (body, Pushed { is_sound, is_lost, .. }) in &pushed {
+            let is_there = taken.contains_key(body) || buried.contains_key(&(Some(name), body));
+            if *is_sound && !is_lost && destination.is_required && !is_there {
+                problems.add(&format!("missing at {name}"), body);
+            }
+        }
+        for (body, taken) in &taken {
+            let Some(Pushed { is_sound: true, mishaps_before, .. }) = pushed.get(body) else {
+                problems.add(&format!("at {name}, and nobody pushed it"), body);
+                continue;
+            };
+            // What a destination took and did not say so had to come again, and does not count.
+            let explained = mishaps - mishaps_before;
+            if taken.heard > 1 + explained {
+                problems.add(&format!("{} times at {name}, with {explained} mishaps", taken.heard), body);
+            }
+            let expected = ids.get(body).copied();
+            if taken.ids.len() != 1 || expected.is_some_and(|id| taken.ids != [id]) {
+                problems.add(&format!("with several ids at {name}"), body);
+            }
+        }
+    }
+    for (body, Pushed { is_sound, is_lost, .. }) in &pushed {
+        if !is_sound && !is_lost && !buried.contains_key(&(None, body)) {
+            problems.add("not sound, and not among the dead letters", body);
+        }
+    }
+    for (what, (count, bodies)) in problems.0 {
+        ledger.problem(format!("{count} records are {what}, such as {bodies:?}"));
+    }
+}
+
+#[derive(Default)]
+struct Problems(BTreeMap<String, (usize, Vec<Bytes>)>);
+
+impl Problems {
+    fn add(&mut self, what: &str, body: &Bytes) {
+        let (count, bodies) = self.0.entry(what.to_owned()).or_default();
+        *count += 1;
+        if bodies.len() < TOLD {
+            bodies.push(body.clone());
+        }
+    }
+}
