@@ -391,10 +391,12 @@ impl Pump {
                 outcome = Err(error);
             }
         }
-        match timeout_at(last_round.instant(), log_end(&mut log_task)).await {
-            Ok(Err(error)) if outcome.is_ok() => outcome = Err(error),
-            Ok(_) => {}
-            Err(_elapsed) => warn!("the log did not end in time: what is not settled is delivered again"),
+        if log_task.is_some() {
+            match timeout_at(last_round.instant(), log_end(&mut log_task)).await {
+                Ok(Err(error)) if outcome.is_ok() => outcome = Err(error),
+                Ok(_) => {}
+                Err(_elapsed) => warn!("the log did not end in time: what is not settled is delivered again"),
+            }
         }
         if !source_tasks.is_empty() {
             warn!("a source did not end in time: what it holds is delivered again once its lease has passed");

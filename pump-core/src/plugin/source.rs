@@ -148,6 +148,7 @@ impl Port {
     /// delivered by somebody else.
     pub fn revoke(&self, partition: &Partition) {
         partition.revoke();
+        self.log.finish(&self.name, partition.name());
         self.log.wake();
     }
 

@@ -29,7 +29,9 @@ struct PartitionState {
 }
 
 impl Partition {
-    /// A partition that the source holds from now on. The name is stable over restarts.
+    /// A partition that the source holds from now on. The name is stable over restarts, and a position in a
+    /// partition of that name is the same record for ever: a log that outlives the process takes it once. Where
+    /// positions begin anew, the name is a new one.
     pub fn new(name: impl Into<Box<str>>) -> Self {
         Self(Arc::new(PartitionState { name: name.into(), is_revoked: AtomicBool::new(false) }))
     }

@@ -21,6 +21,8 @@ const LOCK: &str = "lock";
 const TEMPORARY: &str = ".tmp";
 /// Larger writes make the kernel copy twice as long.
 const WRITE_AT_ONCE: usize = 256 << 10;
+/// How many files are kept open.
+const MAX_OPEN: usize = 32;
 
 /// A directory that no other process writes to.
 pub struct Directory(Arc<Inner>);
@@ -35,7 +37,13 @@ struct Inner {
 impl Directory {
     /// Makes the directory if it is missing, and locks it. Blocks.
     pub fn lock(path: &Path) -> io::Result<Self> {
+        let above = path.ancestors().skip(1).find(|path| path.exists() && !path.as_os_str().is_empty());
+        let above = above.unwrap_or(Path::new(".")).to_owned();
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
+        // A directory that was made just now must not be gone after a power loss.
+        let made =
+            path.ancestors().skip(1).take_while(|path| **path != above && !path.as_os_str().is_empty());
+        made.chain([&*above]).try_for_each(|path| File::open(path)?.sync_all())?;
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
@@ -114,8 +122,11 @@ impl Storage for Directory {
     async fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         let (from, to) = (from.to_owned(), to.to_owned());
         self.run(move |inner| {
-            inner.open().remove(&from);
-            fs::rename(inner.path.join(from), inner.path.join(to))?;
+            fs::rename(inner.path.join(&from), inner.path.join(&to))?;
+            let mut open = inner.open();
+            open.remove(&from);
+            open.remove(&to);
+            drop(open);
             inner.sync_names()
         })
         .await
@@ -124,8 +135,9 @@ impl Storage for Directory {
     async fn remove(&self, name: &str) -> io::Result<()> {
         let name = name.to_owned();
         self.run(move |inner| {
+            let removed = fs::remove_file(inner.path.join(&name));
             inner.open().remove(&name);
-            match fs::remove_file(inner.path.join(name)) {
+            match removed {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
                 _ => inner.sync_names(),
             }
@@ -140,11 +152,15 @@ impl Inner {
     }
 
     fn file(&self, name: &str) -> io::Result<Arc<File>> {
-        if let Some(file) = self.open().get(name) {
+        let mut open = self.open();
+        if let Some(file) = open.get(name) {
             return Ok(file.clone());
         }
         let file = Arc::new(OpenOptions::new().read(true).write(true).open(self.path.join(name))?);
-        self.open().insert(name.to_owned(), file.clone());
+        if open.len() >= MAX_OPEN {
+            open.clear();
+        }
+        open.insert(name.to_owned(), file.clone());
         Ok(file)
     }
 
@@ -237,8 +253,8 @@ impl Inner {
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
         file.write_all(content)?;
         file.sync_data()?;
-        self.open().remove(name);
         fs::rename(&temporary, self.path.join(name))?;
+        self.open().remove(name);
         self.sync_names()
     }
 }

@@ -73,6 +73,9 @@ pub enum FrameError {
     /// The content's checksum is wrong.
     #[error("the frame's content does not match its checksum")]
     Checksum,
+    /// The disk does not give it.
+    #[error("the disk does not give it")]
+    Unreadable,
     /// The checksum is right and the content makes no sense.
     #[error("the frame's content makes no sense: {0}")]
     Content(&'static str),

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 /// How many partitions are remembered that their sources have finished.
-const MAX_FINISHED: usize = 256;
+const MAX_FINISHED: usize = 1_024;
 /// How many are remembered in all. A source that never finishes any has this many; then the oldest goes.
-const MAX_HELD: usize = 16_384;
+const MAX_HELD: usize = 4_096;
 
 /// One partition of which the log has something.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -63,7 +63,8 @@ pub struct DiskSettings {
     pub retain: Duration,
     /// Whether damaged segments are set aside; else a damaged log is not opened.
     pub accept_gap: bool,
-    /// Bytes of chunks that may wait in memory to be durable, and as much again that lanes are about to read.
+    /// Bytes of chunks that may wait in memory to be durable, and as much again that lanes are about to read. Four
+    /// times as much may be reserved.
     pub memory: usize,
 }
 
@@ -189,10 +190,15 @@ impl DiskLog {
                         Err(error) => error.into(),
                     };
                     // A segment that was removed meanwhile is not missing.
-                    if matches!(self.state().next(lane), Next::Load { at: now, .. } if now == at) {
-                        *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
-                        self.work.notify_one();
-                        return None;
+                    let next = self.state().next(lane);
+                    match next {
+                        Next::Load { at: now, .. } if now == at => {
+                            *self.damage.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+                            self.work.notify_one();
+                            return None;
+                        }
+                        Next::Give(placed) => return Some(placed),
+                        Next::Load { .. } | Next::Wait => {}
                     }
                 }
             }

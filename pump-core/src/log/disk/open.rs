@@ -18,8 +18,10 @@ use super::segment::{Frame, Hole, Scan, file_name, first_place, salvage, salvage
 use super::{DiskSettings, Storage};
 use crate::record::Timestamp;
 
-/// How many gaps one start accepts.
-const MAX_GAPS: usize = 100_000;
+/// How often what was set aside may still be damaged: then the disk changes as we look.
+const MAX_ROUNDS: usize = 3;
+/// Bytes that are written again at once.
+const REWRITE: u64 = 1 << 20;
 
 /// Where a lane reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -122,17 +124,22 @@ pub(crate) async fn recover(
     let storage = &**storage;
     finish_salvages(storage).await?;
     let mut saved = read_saved(storage).await?;
-    let mut accepted: Vec<Gap> = Vec::new();
+    let (mut accepted, mut rounds): (Vec<Gap>, _) = (Vec::new(), 0);
     loop {
         let look = look(storage, &saved).await?;
-        if !look.gaps.is_empty() {
+        if !look.gaps.is_empty() || !look.damaged.is_empty() {
             // What is still damaged after its segment was set aside is damaged by the disk as we look.
-            if !settings.accept_gap || accepted.len() > MAX_GAPS {
+            let is_hopeless = rounds >= MAX_ROUNDS;
+            if is_hopeless || !settings.accept_gap && !look.gaps.is_empty() {
                 return Err(OpenError::Damaged(look.gaps));
             }
+            rounds += 1;
             // First it is written down that they are accepted: the rest may then be interrupted and done again.
             saved.gaps.extend(look.gaps.iter().map(|gap| (gap.from, gap.to)));
             saved.end = saved.end.max(look.next_place);
+            // What is lost here its source may still have.
+            saved.held.clear();
+            saved.held_from = saved.end;
             storage.replace(saved::FILE, saved.to_bytes()).await?;
             for (name, len) in &look.damaged {
                 salvage(storage, name, *len).await?;
@@ -152,16 +159,39 @@ pub(crate) async fn recover(
         for name in &look.useless {
             storage.remove(name).await?;
         }
+        if let Some(last) = look.segments.last()
+            && last.end > saved.end
+        {
+            write_again(storage, last).await?;
+        }
         saved.gaps.retain(|(_, to)| look.segments.first().is_some_and(|first| first.first < *to));
         let Look { segments, heads, written, mut starts, held, next_place, .. } = look;
-        if let Some(first) = segments.first() {
-            let at = Position { segment: first.first, offset: 0 };
-            for start in starts.values_mut().filter(|start| start.at < at) {
-                *start = Start { place: start.place.max(first.first), at, passed: first.before.clone() };
-            }
+        let (first, before) = match segments.first() {
+            Some(first) => (first.first, &first.before),
+            None => (next_place, &written),
+        };
+        let at = Position { segment: first, offset: 0 };
+        for start in starts.values_mut().filter(|start| start.at < at) {
+            *start = Start { place: start.place.max(first), at, passed: before.clone() };
         }
         return Ok(Recovered { saved, segments, heads, written, starts, held, next_place, gaps: accepted });
     }
+}
+
+/// Whether a crash came before the last sync, or that sync failed, the newest frames may be in memory alone, and the
+/// kernel may think that they are on the disk. Here they are called durable, so they are written once more.
+async fn write_again(storage: &dyn Storage, last: &Segment) -> io::Result<()> {
+    let (name, mut at) = (last.name(), 0);
+    while at < last.bytes {
+        let part = storage.read(&name, at, REWRITE.min(last.bytes - at) as usize).await?;
+        let len = part.len() as u64;
+        if len == 0 {
+            break;
+        }
+        storage.write(&name, at, vec![part]).await?;
+        at += len;
+    }
+    storage.sync(&name).await
 }
 
 /// A salvage that was interrupted between its two renames.
@@ -241,7 +271,9 @@ async fn look(storage: &dyn Storage, saved: &Saved) -> Result<Look, OpenError> {
                 look.starts.insert(name.clone(), Start { place: cursor, at, passed });
             }
             look.written.add(number, u64::from(header.records));
-            look.held.appended(&Arc::from(source), partition, header.positions.1);
+            if header.first >= saved.held_from {
+                look.held.appended(&Arc::from(source), partition, header.positions.1);
+            }
             segment.end = header.end();
             segment.bytes = offset + header.frame_len();
             segment.newest = segment.newest.max(header.received);
@@ -294,8 +326,10 @@ fn judge(look: &mut Look, saved: &Saved, scans: Vec<(String, u64, Scan)>) {
             // Behind a sound frame is a hole of known size; the rest of a segment ends with the log, or where the
             // next one begins, which is seen there.
             let to = to.unwrap_or(if is_last { synced } else { from }).max(from);
-            let reason = format!("at byte {offset}: {error}").into();
-            look.gaps.push(Gap { from, to, segment: name.clone(), reason });
+            if !is_known(from, to) {
+                let reason = format!("at byte {offset}: {error}").into();
+                look.gaps.push(Gap { from, to, segment: name.clone(), reason });
+            }
         }
         if is_damaged {
             look.damaged.push((name, len));

@@ -10,6 +10,8 @@ use super::frame::{ALIGNMENT, FrameError, HEADER_LEN, Header, MAGIC};
 const SUFFIX: &str = ".log";
 /// Small frames are read many at a time.
 const READ_AHEAD: usize = 1 << 20;
+/// What is passed over where the disk does not give it.
+const UNREADABLE: usize = 4 << 10;
 
 /// The name of the segment that begins with that place.
 pub(crate) fn file_name(first: u64) -> String {
@@ -53,12 +55,28 @@ impl FrameReader {
             Ok(header) => header,
             Err(error) => return Ok(Err(error)),
         };
+        // What says that more was durable than there is before it, nobody wrote.
+        if header.synced > header.first {
+            return Ok(Err(FrameError::NoFrame));
+        }
         if end - offset < HEADER_LEN as u64 + header.content_len() {
             return Ok(Err(FrameError::CutOff));
         }
         let len = header.content_len() as usize;
         let content = self.bytes(storage, name, offset + HEADER_LEN as u64, len, end).await?;
         Ok(header.check(&content).map(|()| Frame { header, content }))
+    }
+
+    /// The header at an offset.
+    async fn header(
+        &mut self,
+        storage: &dyn Storage,
+        name: &str,
+        offset: u64,
+        end: u64,
+    ) -> Result<Header, FrameError> {
+        let start = self.bytes(storage, name, offset, HEADER_LEN, end).await;
+        Header::parse(&start.map_err(|_| FrameError::Unreadable)?)
     }
 
     /// So many bytes from an offset on, fewer where the file is shorter than was said.
@@ -130,17 +148,18 @@ pub(crate) async fn scan(
     let mut scan = Scan { end: first, ..Scan::default() };
     let (mut reader, mut offset) = (FrameReader::default(), 0);
     while offset < len {
-        let found = match reader.read(storage, name, offset, len).await? {
+        let found = match read_sound(storage, &mut reader, name, offset, len).await {
             Ok(frame) if frame.header.first == scan.end || is_known_gap(scan.end, frame.header.first) => {
                 Some((offset, frame))
             }
-            Ok(frame) => {
+            Ok(frame) if frame.header.first > scan.end => {
                 let error = FrameError::Content("frames before it are missing");
                 scan.holes.push(Hole { offset, from: scan.end, to: Some(frame.header.first), error });
                 Some((offset, frame))
             }
-            Err(error) => {
-                let next = find(storage, &mut reader, name, offset, len).await?;
+            failed => {
+                let error = failed.err().unwrap_or(FrameError::Content("its places were there before"));
+                let next = find(storage, &mut reader, name, offset, len, scan.end).await?;
                 let to = next.as_ref().map(|(_, frame)| frame.header.first);
                 // A frame ends where zeros begin: that is the end of what was written.
                 let is_end = next.is_none() && is_zero(storage, name, offset, len).await?;
@@ -163,37 +182,70 @@ pub(crate) async fn scan(
     Ok(scan)
 }
 
-/// The next sound frame at or after an offset.
+/// The frame at an offset, if lanes could read it, too.
+async fn read_sound(
+    storage: &dyn Storage,
+    reader: &mut FrameReader,
+    name: &str,
+    offset: u64,
+    len: u64,
+) -> Result<Frame, FrameError> {
+    let frame = match reader.read(storage, name, offset, len).await {
+        Ok(frame) => frame?,
+        Err(_) => return Err(FrameError::Unreadable),
+    };
+    frame.header.chunk(frame.content.clone())?;
+    Ok(frame)
+}
+
+/// The next sound frame at or after an offset whose places are not below `from`.
 async fn find(
     storage: &dyn Storage,
     reader: &mut FrameReader,
     name: &str,
     offset: u64,
     len: u64,
+    from: u64,
 ) -> io::Result<Option<(u64, Frame)>> {
     let mut at = offset;
     while at < len {
-        let block = storage.read(name, at, READ_AHEAD).await?;
-        if block.is_empty() {
-            break;
-        }
-        for (index, start) in block.chunks(ALIGNMENT).enumerate() {
-            if start.starts_with(&MAGIC) {
-                let candidate = at + (index * ALIGNMENT) as u64;
-                if let Ok(frame) = reader.read(storage, name, candidate, len).await? {
-                    return Ok(Some((candidate, frame)));
+        let block = read_block(storage, name, at).await;
+        let mut next = at + block.as_ref().map_or(UNREADABLE, |block| block.len().max(ALIGNMENT)) as u64;
+        for (index, start) in block.unwrap_or_default().chunks(ALIGNMENT).enumerate() {
+            if !start.starts_with(&MAGIC) {
+                continue;
+            }
+            let candidate = at + (index * ALIGNMENT) as u64;
+            match read_sound(storage, reader, name, candidate, len).await {
+                Ok(frame) if frame.header.first >= from => return Ok(Some((candidate, frame))),
+                // A header that is sound says how long the frame is, and what looks like a frame in its bodies was
+                // put there by whoever wrote them.
+                Ok(_) | Err(FrameError::Checksum | FrameError::Content(_) | FrameError::CutOff) => {
+                    if let Ok(header) = reader.header(storage, name, candidate, len).await {
+                        next = candidate + header.frame_len();
+                        break;
+                    }
                 }
+                Err(_) => {}
             }
         }
-        at += block.len() as u64;
+        at = next;
     }
     Ok(None)
+}
+
+/// Some bytes from an offset on; `None`: the disk does not give them.
+async fn read_block(storage: &dyn Storage, name: &str, at: u64) -> Option<Bytes> {
+    match storage.read(name, at, READ_AHEAD).await {
+        Ok(block) => Some(block),
+        Err(_) => storage.read(name, at, UNREADABLE).await.ok(),
+    }
 }
 
 async fn is_zero(storage: &dyn Storage, name: &str, offset: u64, len: u64) -> io::Result<bool> {
     let mut at = offset;
     while at < len {
-        let block = storage.read(name, at, READ_AHEAD).await?;
+        let Some(block) = read_block(storage, name, at).await else { return Ok(false) };
         if block.iter().any(|byte| *byte != 0) {
             return Ok(false);
         }
@@ -211,8 +263,9 @@ pub(crate) async fn salvage(storage: &dyn Storage, name: &str, len: u64) -> io::
     let sound = salvaged_name(name);
     storage.remove(&sound).await?;
     storage.create(&sound, len).await?;
-    let (mut reader, mut offset, mut written) = (FrameReader::default(), 0, 0);
-    while let Some((at, frame)) = find(storage, &mut reader, name, offset, len).await? {
+    let (mut reader, mut offset, mut written, mut end) = (FrameReader::default(), 0, 0, 0);
+    while let Some((at, frame)) = find(storage, &mut reader, name, offset, len, end).await? {
+        end = frame.header.end();
         let frame_len = frame.header.frame_len();
         let bytes = storage.read(name, at, frame_len as usize).await?;
         offset = at + frame_len;

@@ -17,10 +17,14 @@ use crate::log::settlement::SettledSender;
 use crate::log::{LaneChange, LaneInterest, Placed};
 use crate::record::{Chunk, Timestamp};
 
+/// How many times what may wait in memory sources may reserve together.
+const RESERVED: usize = 4;
+
 pub(super) struct State {
-    /// The oldest first. The last one grows if `is_growing`.
+    /// The oldest first.
     pub(super) segments: VecDeque<Segment>,
-    pub(super) is_growing: bool,
+    /// The first place of the segment that is written to: it does not go.
+    pub(super) growing: Option<u64>,
     heads: Heads,
     /// Everything that was ever durable.
     written: Counts,
@@ -47,6 +51,9 @@ pub(super) struct State {
     tail: Tail,
     sources: HashMap<Arc<str>, SettledSender>,
     gaps: Vec<(u64, u64)>,
+    /// All lanes had passed everything below, when that was looked at last.
+    passed: u64,
+    held_from: u64,
     pub(super) appended_at: Instant,
     pub(super) is_closing: bool,
 }
@@ -109,7 +116,7 @@ impl State {
         let Recovered { saved, segments, heads, written, starts, held, next_place, .. } = recovered;
         Self {
             segments: segments.into(),
-            is_growing: false,
+            growing: None,
             heads,
             written,
             next_place,
@@ -127,6 +134,8 @@ impl State {
             tail: Tail::new(tail_size),
             sources,
             gaps: saved.gaps,
+            passed: saved.passed,
+            held_from: saved.held_from,
             appended_at: Instant::now(),
             is_closing: false,
         }
@@ -140,10 +149,12 @@ impl State {
 
     /// Takes room if there is some.
     pub(super) fn try_reserve(&mut self, bytes: usize, bounds: Bounds) -> bool {
-        let (used, waiting) = (self.used(), self.pending_bytes + self.reserved);
+        let used = self.used();
         self.is_full = used + bytes as u64 > bounds.disk && used > 0;
-        let fits_memory = waiting + bytes <= bounds.memory || waiting == 0;
-        let has_room = fits_memory && !self.is_full;
+        // What is reserved is rarely used to its end: a source asks for the largest reply that may come.
+        let is_memory_full = self.pending_bytes > bounds.memory
+            || self.reserved > 0 && self.reserved + bytes > RESERVED * bounds.memory;
+        let has_room = !is_memory_full && !self.is_full;
         if has_room {
             self.reserved += bytes;
         }
@@ -238,7 +249,7 @@ impl State {
 
     pub(super) fn has_unread(&self, id: LaneId) -> bool {
         let lane = &self.lanes[id.index()];
-        lane.orders == 0 && self.unread(lane) > 0
+        lane.orders == 0 && (self.unread(lane) > 0 || self.pending_bytes > 0)
     }
 
     /// The place from which on somebody will read.
@@ -373,7 +384,9 @@ impl State {
 
     /// Whether the segment that grows has nothing that anybody needs, and may end before it is full.
     pub(super) fn is_growing_for_nobody(&self) -> bool {
-        let Some(last) = self.segments.back().filter(|_| self.is_growing) else { return false };
+        let Some(last) = self.segments.back().filter(|last| self.growing == Some(last.first)) else {
+            return false;
+        };
         let needed = if self.is_room_wanted() { self.passed_by_required() } else { self.passed_by_all() };
         self.pending.is_empty() && last.bytes > 0 && last.end <= needed
     }
@@ -387,7 +400,7 @@ impl State {
         let (required, all) = (self.passed_by_required(), self.passed_by_all());
         let mut removable = Vec::new();
         while let Some(first) = self.segments.front() {
-            let is_needed = first.end > required || self.is_growing && self.segments.len() == 1;
+            let is_needed = first.end > required || self.growing == Some(first.first);
             let is_wanted = self.is_room_wanted() && removable.is_empty();
             if is_needed || !is_wanted && (first.end > all || is_kept(first)) {
                 break;
@@ -444,11 +457,13 @@ impl State {
         self.starts.clear();
     }
 
-    /// A lane goes on where one of its name ended in an earlier process, or begins at the oldest record.
+    /// A lane goes on where one of its name ended in an earlier process. A new one begins at the oldest record
+    /// that another lane still needs: what is only kept for replay is no news.
     fn new_lane(&mut self, name: Arc<str>, interest: LaneInterest) -> Lane {
         let start = self.starts.remove(&*name).unwrap_or_else(|| {
-            let (place, passed) = match self.segments.front() {
-                Some(first) => (first.first, first.before.clone()),
+            let oldest = self.segments.iter().find(|segment| segment.end > self.passed);
+            let (place, passed) = match oldest {
+                Some(oldest) => (oldest.first, oldest.before.clone()),
                 None => (self.durable, self.written.clone()),
             };
             Start { place, at: Position { segment: place, offset: 0 }, passed }
@@ -463,11 +478,14 @@ impl State {
     }
 
     /// What is to be remembered.
-    pub(super) fn to_save(&self) -> Saved {
+    pub(super) fn remember(&mut self) -> Saved {
+        self.passed = self.passed_by_all();
         let there = self.lanes.iter().filter(|lane| !lane.interest.kinds.is_empty());
         Saved {
             begin: self.segments.front().map_or(self.durable, |first| first.first),
             end: self.durable,
+            passed: self.passed,
+            held_from: self.held_from,
             cursors: there.map(|lane| (lane.name.to_string(), self.cursor(lane))).collect(),
             held: self.held_durable.save(),
             gaps: self.gaps.clone(),

@@ -5,6 +5,7 @@
 //! that failed is never tried again: the kernel may have dropped what it could not write.
 
 use std::io;
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,12 +21,15 @@ use super::{DiskLog, LogError};
 use crate::bugs::{self, Bug};
 use crate::record::Timestamp;
 
+/// A file that keeps room on the disk for the file of cursors, and its length.
+const SPARE: &str = "spare";
+const SPARE_LEN: u64 = 1 << 20;
 /// How often cursors are stored, and segments looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long nothing must have come before a segment with room in it is given up.
 const IDLE: Duration = Duration::from_secs(2);
 /// Bytes that are written with one call.
-const WRITE_AT_ONCE: usize = 1 << 20;
+const WRITE_AT_ONCE: u64 = 1 << 20;
 /// What is committed together at most, in bytes, so that others need not wait long.
 const MAX_GROUP: usize = 8 << 20;
 
@@ -43,6 +47,7 @@ struct Writer<'a> {
     doomed: Vec<Segment>,
     saved: Option<Bytes>,
     look_at: Instant,
+    has_spare: bool,
     /// When it was said last that the disk is full.
     warned: Option<Instant>,
 }
@@ -54,6 +59,7 @@ pub(super) async fn run(log: &DiskLog) -> Result<(), LogError> {
         growing: None,
         doomed: Vec::new(),
         saved: None,
+        has_spare: false,
         look_at: Instant::now() + EVERY,
         warned: None,
     };
@@ -65,25 +71,31 @@ pub(super) async fn run(log: &DiskLog) -> Result<(), LogError> {
 
 impl Writer<'_> {
     async fn run(&mut self) -> Result<(), LogError> {
+        self.keep_spare().await;
         loop {
-            let failure = self.log.damage.lock().unwrap_or_else(std::sync::PoisonError::into_inner).take();
-            if let Some(failure) = failure {
-                return Err(failure);
-            }
+            self.check_damage()?;
             let (group, is_closing) = self.take_group();
             let is_idle = group.is_empty();
             if !is_idle {
-                self.commit(group).await?;
+                match self.commit(group).await {
+                    // What is not durable was not settled: it comes again.
+                    Err(LogError::Io(error)) if self.log.state().is_closing && is_full(&error) => {
+                        return Ok(self.save_as_far_as_possible().await?);
+                    }
+                    committed => committed?,
+                }
             }
             let is_over = is_closing && self.log.state().pending.is_empty();
-            let is_room_wanted = self.log.state().is_room_wanted();
-            if is_over || is_room_wanted || Instant::now() >= self.look_at {
+            let is_due = is_over || Instant::now() >= self.look_at;
+            if is_due || self.log.state().is_room_wanted() {
+                self.trim(MaySeal::Yes).await?;
+            }
+            if is_due {
+                self.save_as_far_as_possible().await?;
                 self.look_at = Instant::now() + EVERY;
-                self.trim().await?;
-                let saved = self.save().await;
-                if is_over {
-                    return Ok(saved?);
-                }
+            }
+            if is_over {
+                return Ok(());
             }
             if is_idle {
                 let due = self
@@ -100,6 +112,12 @@ impl Writer<'_> {
                 }
             }
         }
+    }
+
+    /// A lane could not read: nobody goes on.
+    fn check_damage(&self) -> Result<(), LogError> {
+        let damage = self.log.damage.lock().unwrap_or_else(PoisonError::into_inner).take();
+        damage.map_or(Ok(()), Err)
     }
 
     /// What is to be made durable now: nothing while it may wait for more.
@@ -122,43 +140,52 @@ impl Writer<'_> {
         (group, state.is_closing)
     }
 
+    /// Writes and syncs a group, a segment's share of it after the other.
     async fn commit(&mut self, group: Vec<Pending>) -> Result<(), LogError> {
         let synced = self.log.state().durable;
-        let (mut frames, mut parts, mut size) = (Vec::new(), Vec::new(), 0);
-        let mut from = self.growing.as_ref().map_or(0, |growing| growing.len);
-        for Pending { chunk, first, .. } in group.iter().filter(|pending| pending.is_written) {
-            let (header, pieces) = frame::encode(chunk, *first, synced).ok_or(LogError::TooLarge)?;
+        let mut share = Share::default();
+        for pending in group {
+            if !pending.is_written {
+                share.group.push(pending);
+                continue;
+            }
+            let (header, pieces) =
+                frame::encode(&pending.chunk, pending.first, synced).ok_or(LogError::TooLarge)?;
             let len = header.frame_len();
             let is_full = self
                 .growing
                 .as_ref()
                 .is_none_or(|growing| growing.len > 0 && growing.len + len > self.log.settings.segment_size);
             if is_full {
-                self.write(from, std::mem::take(&mut parts)).await?;
+                self.finish(std::mem::take(&mut share)).await?;
                 self.seal().await?;
-                self.begin(*first, len).await?;
-                (from, size) = (0, 0);
+                self.begin(pending.first, len).await?;
             }
             let growing = self.growing.as_mut().expect("it was begun");
-            frames.push(Written { header, at: Position { segment: growing.first, offset: growing.len } });
+            share
+                .frames
+                .push(Written { header, at: Position { segment: growing.first, offset: growing.len } });
+            share.parts.extend(pieces);
+            share.size += len;
             growing.len += len;
-            size += len as usize;
-            parts.extend(pieces);
-            if size >= WRITE_AT_ONCE {
-                let end = growing.len;
-                self.write(from, std::mem::take(&mut parts)).await?;
-                (from, size) = (end, 0);
+            share.group.push(pending);
+            if share.size >= WRITE_AT_ONCE {
+                self.write(&mut share).await?;
             }
         }
-        if !frames.is_empty() {
-            self.write(from, parts).await?;
+        self.finish(share).await
+    }
+
+    /// Makes a share durable, and only then says so.
+    async fn finish(&mut self, mut share: Share) -> Result<(), LogError> {
+        if !share.frames.is_empty() {
+            self.write(&mut share).await?;
             if !bugs::is(Bug::SettleBeforeSync) {
                 self.sync().await?;
             }
         }
         let mut state = self.log.state();
-        state.commit(group, frames, &self.log.accounting);
-        state.is_growing = self.growing.is_some();
+        state.commit(share.group, share.frames, &self.log.accounting);
         let is_drained = state.is_drained();
         drop(state);
         self.log.readable.notify_waiters();
@@ -179,17 +206,21 @@ impl Writer<'_> {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.log.state().is_disk_full = false;
+        let mut state = self.log.state();
+        (state.is_disk_full, state.growing) = (false, Some(first));
+        drop(state);
         self.growing = Some(Growing { name, first, len: 0 });
         Ok(())
     }
 
-    async fn write(&mut self, offset: u64, parts: Vec<Bytes>) -> Result<(), LogError> {
-        let Some(name) =
-            self.growing.as_ref().map(|growing| growing.name.clone()).filter(|_| !parts.is_empty())
-        else {
+    /// Writes what of a share is not written yet: the last bytes of the segment that grows.
+    async fn write(&mut self, share: &mut Share) -> Result<(), LogError> {
+        let (parts, size) = (std::mem::take(&mut share.parts), std::mem::take(&mut share.size));
+        let Some(Growing { name, len, .. }) = &self.growing else { return Ok(()) };
+        let (name, offset) = (name.clone(), len - size);
+        if parts.is_empty() {
             return Ok(());
-        };
+        }
         loop {
             match self.log.storage.write(&name, offset, parts.clone()).await {
                 Ok(()) => break,
@@ -213,31 +244,30 @@ impl Writer<'_> {
         if let Some(Growing { name, len, .. }) = self.growing.take() {
             self.log.storage.truncate(&name, len).await?;
         }
+        self.log.state().growing = None;
         Ok(())
     }
 
     /// The disk has no room: what can go goes, and sources wait, since nothing that was appended is durable.
     async fn wait_for_disk(&mut self, error: io::Error) -> Result<(), LogError> {
         let now = Instant::now();
-        if self.warned.is_none_or(|at| now >= at + Duration::from_secs(60)) {
-            let error = error.to_string();
-            warn!(error, "the disk of the log is full: sources wait, sinks go on with what is there");
-            self.warned = Some(now);
+        self.warn_of_full_disk(&error);
+        self.log.state().is_disk_full = true;
+        self.trim(MaySeal::No).await?;
+        if now >= self.look_at {
+            self.save_as_far_as_possible().await?;
+            self.look_at = now + EVERY;
         }
-        {
-            let mut state = self.log.state();
-            state.is_disk_full = true;
-            if state.is_closing {
-                return Err(error.into());
-            }
+        self.check_damage()?;
+        if self.log.state().is_closing {
+            return Err(error.into());
         }
-        self.trim().await?;
         tokio::time::sleep(Duration::from_millis(200)).await;
         Ok(())
     }
 
     /// Removes what nobody needs.
-    async fn trim(&mut self) -> Result<(), LogError> {
+    async fn trim(&mut self, may_seal: MaySeal) -> Result<(), LogError> {
         let settings = &self.log.settings;
         let now = Timestamp::now();
         let is_kept = |segment: &Segment| now.seconds_since(segment.newest) < settings.retain.as_secs_f64();
@@ -246,9 +276,8 @@ impl Writer<'_> {
             let is_idle = state.appended_at.elapsed() >= IDLE && !state.segments.back().is_some_and(is_kept);
             state.is_growing_for_nobody() && (is_idle || state.is_room_wanted())
         };
-        if gives_up_growing && self.growing.is_some() {
+        if gives_up_growing && may_seal == MaySeal::Yes {
             self.seal().await?;
-            self.log.state().is_growing = false;
         }
         let removable = self.log.state().take_removable(is_kept, &self.log.accounting);
         self.doomed.extend(removable);
@@ -256,11 +285,16 @@ impl Writer<'_> {
             return Ok(());
         }
         // First it is written down that they are not missing.
-        if let Err(error) = self.save().await {
-            if is_full(&error) {
-                return Ok(());
+        match self.save().await {
+            // Nothing else gives the disk room again.
+            Err(error) if is_full(&error) => {
+                self.log.storage.remove(SPARE).await?;
+                self.has_spare = false;
+                if let Err(error) = self.save().await {
+                    return if is_full(&error) { Ok(()) } else { Err(error.into()) };
+                }
             }
-            return Err(error.into());
+            saved => saved?,
         }
         while let Some(segment) = self.doomed.pop() {
             if let Err(error) = self.log.storage.remove(&segment.name()).await {
@@ -269,6 +303,7 @@ impl Writer<'_> {
             }
             self.log.state().doomed_bytes -= segment.bytes;
         }
+        self.keep_spare().await;
         self.log.room.notify_one();
         self.log.readable.notify_waiters();
         Ok(())
@@ -276,13 +311,61 @@ impl Writer<'_> {
 
     /// Stores cursors and positions, if there is anything new.
     async fn save(&mut self) -> io::Result<()> {
-        let content = self.log.state().to_save().to_bytes();
+        let saved = self.log.state().remember();
+        let content = saved.to_bytes();
         if self.saved.as_ref() != Some(&content) {
             self.log.storage.replace(saved::FILE, content.clone()).await?;
             self.saved = Some(content);
         }
         Ok(())
     }
+
+    /// The same; a full disk keeps the older ones, which repeats records and loses none.
+    async fn save_as_far_as_possible(&mut self) -> io::Result<()> {
+        match self.save().await {
+            Err(error) if is_full(&error) => {
+                self.warn_of_full_disk(&error);
+                Ok(())
+            }
+            saved => saved,
+        }
+    }
+
+    /// Keeps a little room on the disk: it is given up when the file of cursors needs it and there is no other.
+    async fn keep_spare(&mut self) {
+        if !self.has_spare {
+            self.has_spare = match self.log.storage.create(SPARE, SPARE_LEN).await {
+                Ok(()) => true,
+                Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+            };
+        }
+    }
+
+    fn warn_of_full_disk(&mut self, error: &io::Error) {
+        let now = Instant::now();
+        if self.warned.is_none_or(|at| now >= at + Duration::from_secs(60)) {
+            let error = error.to_string();
+            warn!(error, "the disk of the log is full: sources wait, sinks go on with what is there");
+            self.warned = Some(now);
+        }
+    }
+}
+
+/// What of a group goes into one segment.
+#[derive(Default)]
+struct Share {
+    group: Vec<Pending>,
+    frames: Vec<Written>,
+    /// Not written yet, and how many bytes that is.
+    parts: Vec<Bytes>,
+    size: u64,
+}
+
+/// Whether the segment that grows may end now: not in the middle of a commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum MaySeal {
+    Yes,
+    No,
 }
 
 fn is_full(error: &io::Error) -> bool {
