@@ -22,11 +22,11 @@ struct Seeded {
 }
 
 impl Randomness {
-    /// Always the same numbers for the same seed. Its clock is the runtime's, which tests pause, and begins with
-    /// the year 1970.
-    pub fn seeded(seed: u64) -> Self {
+    /// Always the same numbers for the same seed. Its clock is the runtime's, which tests pause; it says 1970 at
+    /// the moment `began`.
+    pub fn seeded(seed: u64, began: Instant) -> Self {
         let generator = Mutex::new(StdRng::seed_from_u64(seed));
-        Self(Some(Arc::new(Seeded { generator, began: Instant::now() })))
+        Self(Some(Arc::new(Seeded { generator, began })))
     }
 
     /// A number in 0..1.
@@ -62,14 +62,15 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn the_same_seed_draws_the_same_numbers() {
         let draw = |randomness: Randomness| (randomness.fraction(), randomness.bits(), randomness.uuid_v7());
-        assert_eq!(draw(Randomness::seeded(7)), draw(Randomness::seeded(7)));
-        assert_ne!(draw(Randomness::seeded(7)), draw(Randomness::seeded(8)));
+        let seeded = |seed| Randomness::seeded(seed, Instant::now());
+        assert_eq!(draw(seeded(7)), draw(seeded(7)));
+        assert_ne!(draw(seeded(7)), draw(seeded(8)));
         assert_ne!(draw(Randomness::default()), draw(Randomness::default()));
     }
 
     #[tokio::test(start_paused = true)]
     async fn identifiers_of_a_seeded_pump_sort_by_the_runtime_s_time() {
-        let randomness = Randomness::seeded(1);
+        let randomness = Randomness::seeded(1, Instant::now());
         let before = randomness.uuid_v7();
         tokio::time::advance(Duration::from_millis(1)).await;
         assert!(before < randomness.uuid_v7());

@@ -35,8 +35,9 @@ pub(super) struct State {
     pub(super) is_calm: bool,
     /// What must not be.
     pub(super) problems: Vec<String>,
+    /// When the run began.
+    pub(super) began: Instant,
     trace: DefaultHasher,
-    began: Instant,
     is_told: bool,
 }
 
@@ -70,11 +71,11 @@ impl Ledger {
         state.note(what);
     }
 
-    /// Something that must not be; the first few are kept.
+    /// Something that must not be; the first few are kept, each once.
     pub(super) fn problem(&self, what: String) {
         let mut state = self.state();
         state.note(&what);
-        if state.problems.len() < 10 {
+        if state.problems.len() < 10 && !state.problems.contains(&what) {
             state.problems.push(what);
         }
     }

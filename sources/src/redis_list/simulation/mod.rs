@@ -125,7 +125,7 @@ impl World {
 
     /// One event, drawn by its weight.
     async fn happen(&mut self) {
-        let Events { kill, stop, silence, failover, sink_down, letters_full, .. } =
+        let Events { kill, stop, silence, failover, sink_down, letters_full, disk_full, .. } =
             self.surroundings.plan.events;
         let sum = self.surroundings.plan.events.sum();
         if sum == 0 {
@@ -157,7 +157,8 @@ impl World {
                 destination.go_down(time);
             }
             () if is_drawn(letters_full) => letters.fail(3),
-            () => self.seats[index].fail_sync(),
+            () if is_drawn(disk_full) => self.seats[index].fill_disk(),
+            () => self.seats[index].fail_disk(),
         }
     }
 
@@ -181,9 +182,10 @@ impl World {
                 return;
             }
             if Instant::now() >= end {
-                let books: Vec<_> = self.seats.iter().map(Seat::books).collect();
-                let left = if redis.is_empty() { "nothing" } else { "something" };
-                return ledger.problem(format!("{left} is left in redis after {REST:?}: {books:?}"));
+                let pending: Vec<_> = self.seats.iter().map(Seat::pending).collect();
+                let left = redis.left();
+                return ledger
+                    .problem(format!("{left} records are in redis after {REST:?}; {}", pending.join(", ")));
             }
             sleep(Duration::from_millis(100)).await;
         }

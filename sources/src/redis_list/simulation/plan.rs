@@ -56,7 +56,8 @@ pub(super) struct Events {
     pub(super) failover: u32,
     pub(super) sink_down: u32,
     pub(super) letters_full: u32,
-    pub(super) sync_fails: u32,
+    pub(super) disk_fails: u32,
+    pub(super) disk_full: u32,
 }
 
 impl Plan {
@@ -90,7 +91,8 @@ impl Plan {
                 failover: weight(random, 3),
                 sink_down: weight(random, 3),
                 letters_full: weight(random, 2),
-                sync_fails: if is_on_disk { weight(random, 2) } else { 0 },
+                disk_fails: if is_on_disk { weight(random, 2) } else { 0 },
+                disk_full: if is_on_disk { weight(random, 3) } else { 0 },
             },
         }
     }
@@ -98,8 +100,8 @@ impl Plan {
 
 impl Events {
     pub(super) fn sum(&self) -> u32 {
-        let Self { kill, stop, silence, failover, sink_down, letters_full, sync_fails } = self;
-        kill + stop + silence + failover + sink_down + letters_full + sync_fails
+        let Self { kill, stop, silence, failover, sink_down, letters_full, disk_fails, disk_full } = self;
+        kill + stop + silence + failover + sink_down + letters_full + disk_fails + disk_full
     }
 }
 

@@ -112,6 +112,11 @@ impl SimulatedRedis {
         self.state().model.is_empty()
     }
 
+    /// How many records are in it.
+    pub(super) fn left(&self) -> usize {
+        self.state().model.records().count()
+    }
+
     /// A pump's way to the server.
     pub(super) fn client(&self, name: String, faults: CallFaults, seed: u64) -> Client {
         let random = Mutex::new(StdRng::seed_from_u64(seed));

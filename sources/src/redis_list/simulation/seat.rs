@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use pump_core::engine::LogBlueprint;
 use pump_core::engine::{Monitor, Pump, PumpError};
-use pump_core::log::disk::{DiskSettings, Opened};
+use pump_core::log::disk::{DiskSettings, OpenError, Opened};
 use pump_core::plugin::{BatchDefaults, Mode};
 use pump_core::record::{Codec, Kind};
 use pump_core::testing::{self, Call, Loss, MemoryStore, ScriptedSink, SimulatedStorage};
@@ -17,6 +17,7 @@ use rand::{RngExt, SeedableRng};
 use serde_json::json;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 use super::super::RedisListSource;
 use super::super::keys::ListKeys;
@@ -81,10 +82,22 @@ impl Seat {
                     memory: 32 << 10,
                     ..DiskSettings::new(1 << 20)
                 };
-                match Opened::open(Arc::new(disk.clone()), settings).await {
-                    Ok(opened) => LogBlueprint::Disk(Box::new(opened)),
-                    Err(error) => {
+                let patience = match self.random.random_bool(0.1) && !ledger.is_calm() {
+                    true => Duration::from_micros(self.random.random_range(0..20_000)),
+                    false => Duration::MAX,
+                };
+                match timeout(patience, Opened::open(Arc::new(disk.clone()), settings)).await {
+                    Ok(Ok(opened)) => LogBlueprint::Disk(Box::new(opened)),
+                    Ok(Err(OpenError::Io(error))) if self.may_fail => {
+                        ledger.mishap(format_args!("{} cannot open its log: {error}", self.name));
+                        return self.find_disk(true);
+                    }
+                    Ok(Err(error)) => {
                         return ledger.problem(format!("{} cannot open its log: {error}", self.name));
+                    }
+                    Err(_killed) => {
+                        ledger.mishap(format_args!("{} is killed while it opens its log", self.name));
+                        return self.find_disk(true);
                     }
                 }
             }
@@ -93,7 +106,7 @@ impl Seat {
         blueprint.log = log;
         blueprint.dead_letters = Arc::new(self.surroundings.letters.clone());
         blueprint.shutdown_timeout = Duration::from_secs(2);
-        blueprint.randomness = Randomness::seeded(self.random.random());
+        blueprint.randomness = Randomness::seeded(self.random.random(), ledger.state().began);
         for destination in self.surroundings.destinations.clone() {
             blueprint.lanes.push(self.lane(&destination));
         }
@@ -173,11 +186,24 @@ impl Seat {
         self.judge(ended);
     }
 
-    /// The next sync of its log fails.
-    pub(super) fn fail_sync(&mut self) {
+    /// One call of its log fails soon.
+    pub(super) fn fail_disk(&mut self) {
+        let calls =
+            [Call::Sync, Call::Sync, Call::Write, Call::Create, Call::Replace, Call::Truncate, Call::Read];
+        let (call, after) = (calls[self.random.random_range(0..calls.len())], self.random.random_range(0..3));
         if let (Some(disk), true) = (&self.disk, self.running.is_some()) {
-            self.surroundings.ledger.note(format_args!("{}: the next sync fails", self.name));
-            disk.fail(Call::Sync, 0, ErrorKind::Other);
+            self.surroundings.ledger.note(format_args!("{}: {call:?} fails soon", self.name));
+            disk.fail(call, after, ErrorKind::Other);
+            self.may_fail = true;
+        }
+    }
+
+    /// Its disk has no room any more, until it is started again or nothing goes wrong any more.
+    pub(super) fn fill_disk(&mut self) {
+        let room = self.random.random_range(0..10_000);
+        if let Some(disk) = &self.disk {
+            self.surroundings.ledger.note(format_args!("{}: the disk is full", self.name));
+            disk.set_capacity(disk.size() + room);
             self.may_fail = true;
         }
     }
@@ -186,6 +212,7 @@ impl Seat {
     pub(super) fn mend(&self) {
         if let Some(disk) = &self.disk {
             disk.mend();
+            disk.set_capacity(u64::MAX);
         }
     }
 
@@ -211,11 +238,11 @@ impl Seat {
         running.monitor.books().lanes.iter().all(|lane| lane.pending() == 0)
     }
 
-    /// What is still to be done, for a person.
-    pub(super) fn books(&self) -> String {
-        self.running
-            .as_ref()
-            .map_or("it does not run".into(), |running| format!("{:?}", running.monitor.books()))
+    /// What its lanes have no outcome for, for a person.
+    pub(super) fn pending(&self) -> String {
+        let Some(running) = &self.running else { return format!("{} does not run", self.name) };
+        let pending: Vec<_> = running.monitor.books().lanes.iter().map(|lane| lane.pending()).collect();
+        format!("{} has {pending:?}", self.name)
     }
 
     fn judge(&mut self, ended: Result<Result<(), PumpError>, tokio::task::JoinError>) {

@@ -61,7 +61,7 @@ fn finds(bug: Bug) {
         .map(|seed| (seed, simulate(seed, false)))
         .find(|(_, outcome)| !outcome.problems.is_empty());
     let (seed, outcome) = found.unwrap_or_else(|| panic!("{bug:?} is not found in {ENOUGH} runs"));
-    println!("{bug:?} is found by seed {seed}: {}", outcome.problems[0]);
+    println!("{bug:?} is found by seed {seed}: {:#?}", outcome.problems);
 }
 
 /// Runs so many seeds on all cores, from the first that is asked for.
