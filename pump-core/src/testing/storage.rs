@@ -1,8 +1,9 @@
 //! A disk that loses power, in memory.
 //!
 //! It keeps apart what is durable and what is only written, as an operating system does: what was written
-//! reads back at once, and a power loss leaves of it whatever it likes. A failed sync throws away what it could
-//! not write: that still reads back, and no later sync makes it durable, though it says so (Linux does this).
+//! reads back at once, and a power loss leaves of it whatever it likes. A failed sync throws away what it
+//! could not write: that still reads back, and no later sync makes it durable, though it says so (Linux
+//! does this).
 //!
 //! All that it decides comes from a seed; delays are in the runtime's time, which tests pause.
 

@@ -14,6 +14,7 @@
 mod books;
 mod directory;
 mod frame;
+mod gaps;
 mod held;
 mod open;
 mod saved;
@@ -21,6 +22,8 @@ mod segment;
 mod state;
 mod storage;
 mod tail;
+#[cfg(test)]
+mod tests;
 mod writer;
 
 use std::collections::HashMap;

@@ -12,16 +12,15 @@ use tracing::warn;
 
 use super::books::{Counts, Heads};
 use super::frame::FrameError;
+use super::gaps;
 use super::held::Held;
 use super::saved::{self, Saved, SavedError};
-use super::segment::{Frame, Hole, Scan, file_name, first_place, salvage, salvaged_name, scan};
+use super::segment::{Frame, Hole, Scan, file_name, first_place, make_durable, salvage, salvaged_name, scan};
 use super::{DiskSettings, Storage};
 use crate::record::Timestamp;
 
-/// How often what was set aside may still be damaged: then the disk changes as we look.
-const MAX_ROUNDS: usize = 3;
-/// Bytes that are written again at once.
-const REWRITE: u64 = 1 << 20;
+/// How often what is damaged is set aside.
+const MAX_LOOKS: usize = 4;
 
 /// Where a lane reads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,18 +123,15 @@ pub(crate) async fn recover(
     let storage = &**storage;
     finish_salvages(storage).await?;
     let mut saved = read_saved(storage).await?;
-    let (mut accepted, mut rounds): (Vec<Gap>, _) = (Vec::new(), 0);
-    loop {
+    let mut accepted: Vec<Gap> = Vec::new();
+    for _ in 0..MAX_LOOKS {
         let look = look(storage, &saved).await?;
         if !look.gaps.is_empty() || !look.damaged.is_empty() {
-            // What is still damaged after its segment was set aside is damaged by the disk as we look.
-            let is_hopeless = rounds >= MAX_ROUNDS;
-            if is_hopeless || !settings.accept_gap && !look.gaps.is_empty() {
+            if !look.gaps.is_empty() && !settings.accept_gap {
                 return Err(OpenError::Damaged(look.gaps));
             }
-            rounds += 1;
             // First it is written down that they are accepted: the rest may then be interrupted and done again.
-            saved.gaps.extend(look.gaps.iter().map(|gap| (gap.from, gap.to)));
+            look.gaps.iter().for_each(|gap| gaps::add(&mut saved.gaps, gap.from, gap.to));
             saved.end = saved.end.max(look.next_place);
             // What is lost here its source may still have.
             saved.held.clear();
@@ -159,39 +155,21 @@ pub(crate) async fn recover(
         for name in &look.useless {
             storage.remove(name).await?;
         }
-        if let Some(last) = look.segments.last()
-            && last.end > saved.end
-        {
-            write_again(storage, last).await?;
+        if let Some(Unproven { name, from, end }) = &look.unproven {
+            make_durable(storage, name, *from, *end).await?;
         }
         saved.gaps.retain(|(_, to)| look.segments.first().is_some_and(|first| first.first < *to));
         let Look { segments, heads, written, mut starts, held, next_place, .. } = look;
-        let (first, before) = match segments.first() {
-            Some(first) => (first.first, &first.before),
-            None => (next_place, &written),
-        };
-        let at = Position { segment: first, offset: 0 };
+        // What was to be removed and is gone only now, no lane goes back to.
+        let oldest = segments.first().map_or((next_place, &written), |first| (first.first, &first.before));
+        let at = Position { segment: oldest.0, offset: 0 };
         for start in starts.values_mut().filter(|start| start.at < at) {
-            *start = Start { place: start.place.max(first), at, passed: before.clone() };
+            *start = Start { place: start.place.max(oldest.0), at, passed: oldest.1.clone() };
         }
         return Ok(Recovered { saved, segments, heads, written, starts, held, next_place, gaps: accepted });
     }
-}
-
-/// Whether a crash came before the last sync, or that sync failed, the newest frames may be in memory alone, and the
-/// kernel may think that they are on the disk. Here they are called durable, so they are written once more.
-async fn write_again(storage: &dyn Storage, last: &Segment) -> io::Result<()> {
-    let (name, mut at) = (last.name(), 0);
-    while at < last.bytes {
-        let part = storage.read(&name, at, REWRITE.min(last.bytes - at) as usize).await?;
-        let len = part.len() as u64;
-        if len == 0 {
-            break;
-        }
-        storage.write(&name, at, vec![part]).await?;
-        at += len;
-    }
-    storage.sync(&name).await
+    // What is still damaged after its segment was set aside is damaged by the disk as we look.
+    Err(OpenError::Damaged(accepted))
 }
 
 /// A salvage that was interrupted between its two renames.
@@ -237,6 +215,7 @@ struct Look {
     /// Segments in which something is damaged, and their lengths.
     damaged: Vec<(String, u64)>,
     torn: Vec<Torn>,
+    unproven: Option<Unproven>,
     /// Segments without a record, and those that should have been removed before a crash.
     useless: Vec<String>,
 }
@@ -248,13 +227,30 @@ struct Torn {
     has_garbage: bool,
 }
 
+/// The end of the newest segment: it reads back, and nothing says that it was ever durable.
+struct Unproven {
+    name: String,
+    from: u64,
+    end: u64,
+}
+
+impl Look {
+    /// Those places are missing; what is known of them already is no news.
+    fn lose(&mut self, known: &mut Vec<(u64, u64)>, (from, to): (u64, u64), segment: &str, reason: &str) {
+        for (from, to) in gaps::rest(known, from, to) {
+            self.gaps.push(Gap { from, to, segment: segment.to_owned(), reason: reason.into() });
+        }
+        gaps::add(known, from, to);
+    }
+}
+
 async fn look(storage: &dyn Storage, saved: &Saved) -> Result<Look, OpenError> {
     let mut look = Look { held: Held::restore(saved.held.clone()), ..Look::default() };
     let mut cursors: Vec<(&String, u64)> =
         saved.cursors.iter().map(|(name, cursor)| (name, *cursor)).collect();
     cursors.sort_by_key(|(_, cursor)| *cursor);
     let mut cursors = cursors.into_iter().peekable();
-    let is_known_gap = |from: u64, to: u64| saved.gaps.contains(&(from, to));
+    let is_known_gap = |from: u64, to: u64| from <= to && gaps::rest(&saved.gaps, from, to).is_empty();
     let mut scans: Vec<(String, u64, Scan)> = Vec::new();
     for (name, len) in storage.list().await? {
         let Some(first) = first_place(&name) else { continue };
@@ -300,7 +296,7 @@ async fn look(storage: &dyn Storage, saved: &Saved) -> Result<Look, OpenError> {
 /// Tells what is damaged from what is torn.
 fn judge(look: &mut Look, saved: &Saved, scans: Vec<(String, u64, Scan)>) {
     let synced = scans.iter().map(|(_, _, scan)| scan.synced).max().unwrap_or_default().max(saved.end);
-    let is_known = |from: u64, to: u64| saved.gaps.contains(&(from, to));
+    let mut known = saved.gaps.clone();
     let mut expected = saved.begin;
     let count = scans.len();
     for (number, (name, len, scan)) in scans.into_iter().enumerate() {
@@ -310,10 +306,7 @@ fn judge(look: &mut Look, saved: &Saved, scans: Vec<(String, u64, Scan)>) {
             look.useless.push(name);
             continue;
         }
-        if first > expected && !is_known(expected, first) {
-            let reason = "a segment before it is missing".into();
-            look.gaps.push(Gap { from: expected, to: first, segment: name.clone(), reason });
-        }
+        look.lose(&mut known, (expected, first), &name, "a segment before it is missing");
         let is_last = number + 1 == count;
         let (mut is_torn, mut is_damaged) = (false, false);
         for Hole { offset, from, to, error } in scan.holes {
@@ -325,11 +318,12 @@ fn judge(look: &mut Look, saved: &Saved, scans: Vec<(String, u64, Scan)>) {
             is_damaged = true;
             // Behind a sound frame is a hole of known size; the rest of a segment ends with the log, or where the
             // next one begins, which is seen there.
-            let to = to.unwrap_or(if is_last { synced } else { from }).max(from);
-            if !is_known(from, to) {
-                let reason = format!("at byte {offset}: {error}").into();
-                look.gaps.push(Gap { from, to, segment: name.clone(), reason });
-            }
+            let to = to.unwrap_or(if is_last { synced } else { from });
+            look.lose(&mut known, (from, to), &name, &format!("at byte {offset}: {error}"));
+        }
+        let first_unproven = scan.unproven.iter().find(|(_, end)| *end > synced).map(|(offset, _)| *offset);
+        if let Some(from) = first_unproven.filter(|from| is_last && *from < scan.sound_len) {
+            look.unproven = Some(Unproven { name: name.clone(), from, end: scan.sound_len });
         }
         if is_damaged {
             look.damaged.push((name, len));
@@ -341,10 +335,7 @@ fn judge(look: &mut Look, saved: &Saved, scans: Vec<(String, u64, Scan)>) {
         let sound_end = look.segments.iter().find(|own| own.first == first).map_or(first, |own| own.end);
         expected = if is_torn { sound_end } else { scan.end };
     }
-    if expected < synced && !is_known(expected, synced) && look.gaps.iter().all(|gap| gap.to < synced) {
-        let reason = "the end of the log is missing".into();
-        look.gaps.push(Gap { from: expected, to: synced, segment: "the newest segment".into(), reason });
-    }
+    look.lose(&mut known, (expected, synced), "the newest segment", "the end of the log is missing");
     look.segments.retain(|segment| !look.useless.contains(&segment.name()) && segment.end > segment.first);
     look.next_place = expected.max(synced);
 }

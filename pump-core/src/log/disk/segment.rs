@@ -1,5 +1,6 @@
 //! Segment files: frames one after the other. Only the last one grows; each is removed as a whole.
 
+use std::collections::VecDeque;
 use std::io;
 
 use bytes::Bytes;
@@ -132,6 +133,8 @@ pub(crate) struct Scan {
     pub(crate) end: u64,
     /// All places below were durable when one of the frames was written.
     pub(crate) synced: u64,
+    /// Frames that no other says to be durable: their offsets, and the places after them.
+    pub(crate) unproven: VecDeque<(u64, u64)>,
     pub(crate) frames: u64,
 }
 
@@ -177,6 +180,10 @@ pub(crate) async fn scan(
         scan.frames += 1;
         scan.end = frame.header.end();
         scan.synced = scan.synced.max(frame.header.synced);
+        scan.unproven.push_back((at, scan.end));
+        while scan.unproven.front().is_some_and(|(_, end)| *end <= scan.synced) {
+            scan.unproven.pop_front();
+        }
         offset = at + frame.header.frame_len();
     }
     Ok(scan)
@@ -255,6 +262,22 @@ async fn is_zero(storage: &dyn Storage, name: &str, offset: u64, len: u64) -> io
         at += block.len() as u64;
     }
     Ok(true)
+}
+
+/// Writes a part of a segment once more, and syncs it. That it reads back says nothing of the disk: who wrote
+/// it may have been killed before the sync, and what a failed sync left is not written unless it is changed.
+pub(crate) async fn make_durable(storage: &dyn Storage, name: &str, from: u64, end: u64) -> io::Result<()> {
+    let mut at = from;
+    while at < end {
+        let block = storage.read(name, at, (end - at).min(READ_AHEAD as u64) as usize).await?;
+        if block.is_empty() {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        let len = block.len() as u64;
+        storage.write(name, at, vec![block]).await?;
+        at += len;
+    }
+    storage.sync(name).await
 }
 
 /// Sets a damaged segment aside, as `PLACE.damaged`, and puts its sound frames into one of its name.

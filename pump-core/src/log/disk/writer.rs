@@ -21,9 +21,9 @@ use super::{DiskLog, LogError};
 use crate::bugs::{self, Bug};
 use crate::record::Timestamp;
 
-/// A file that keeps room on the disk for the file of cursors, and its length.
+/// A file that keeps room on the disk for the file of cursors, and what part of a segment it takes.
 const SPARE: &str = "spare";
-const SPARE_LEN: u64 = 1 << 20;
+const SPARE_PART: u64 = 32;
 /// How often cursors are stored, and segments looked at.
 const EVERY: Duration = Duration::from_secs(1);
 /// How long nothing must have come before a segment with room in it is given up.
@@ -80,7 +80,7 @@ impl Writer<'_> {
                 match self.commit(group).await {
                     // What is not durable was not settled: it comes again.
                     Err(LogError::Io(error)) if self.log.state().is_closing && is_full(&error) => {
-                        return Ok(self.save_as_far_as_possible().await?);
+                        return Ok(self.save().await?);
                     }
                     committed => committed?,
                 }
@@ -90,12 +90,12 @@ impl Writer<'_> {
             if is_due || self.log.state().is_room_wanted() {
                 self.trim(MaySeal::Yes).await?;
             }
+            if is_over {
+                return Ok(self.save().await?);
+            }
             if is_due {
                 self.save_as_far_as_possible().await?;
                 self.look_at = Instant::now() + EVERY;
-            }
-            if is_over {
-                return Ok(());
             }
             if is_idle {
                 let due = self
@@ -286,14 +286,7 @@ impl Writer<'_> {
         }
         // First it is written down that they are not missing.
         match self.save().await {
-            // Nothing else gives the disk room again.
-            Err(error) if is_full(&error) => {
-                self.log.storage.remove(SPARE).await?;
-                self.has_spare = false;
-                if let Err(error) = self.save().await {
-                    return if is_full(&error) { Ok(()) } else { Err(error.into()) };
-                }
-            }
+            Err(error) if is_full(&error) => return Ok(()),
             saved => saved?,
         }
         while let Some(segment) = self.doomed.pop() {
@@ -313,10 +306,20 @@ impl Writer<'_> {
     async fn save(&mut self) -> io::Result<()> {
         let saved = self.log.state().remember();
         let content = saved.to_bytes();
-        if self.saved.as_ref() != Some(&content) {
-            self.log.storage.replace(saved::FILE, content.clone()).await?;
-            self.saved = Some(content);
+        if self.saved.as_ref() == Some(&content) {
+            return Ok(());
         }
+        let storage = &self.log.storage;
+        match storage.replace(saved::FILE, content.clone()).await {
+            // What this file says gives the disk room again, and nothing else does.
+            Err(error) if is_full(&error) => {
+                storage.remove(SPARE).await?;
+                self.has_spare = false;
+                storage.replace(saved::FILE, content.clone()).await?;
+            }
+            replaced => replaced?,
+        }
+        self.saved = Some(content);
         Ok(())
     }
 
@@ -334,10 +337,11 @@ impl Writer<'_> {
     /// Keeps a little room on the disk: it is given up when the file of cursors needs it and there is no other.
     async fn keep_spare(&mut self) {
         if !self.has_spare {
-            self.has_spare = match self.log.storage.create(SPARE, SPARE_LEN).await {
-                Ok(()) => true,
-                Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
-            };
+            self.has_spare =
+                match self.log.storage.create(SPARE, self.log.settings.segment_size / SPARE_PART).await {
+                    Ok(()) => true,
+                    Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
+                };
         }
     }
 

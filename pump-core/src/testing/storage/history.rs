@@ -61,8 +61,8 @@ impl Replay<'_> {
         true
     }
 
-    /// The disk as it is found after a power loss at this moment, which may have come in the midst of the next
-    /// change.
+    /// The disk as it is found after a power loss at this moment, which may have come in the midst of the
+    /// next change.
     pub fn disk(&self, loss: Loss, seed: u64) -> SimulatedStorage {
         let mut random = StdRng::seed_from_u64(seed);
         let mut medium = self.medium.clone();

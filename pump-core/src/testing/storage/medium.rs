@@ -1,4 +1,5 @@
-//! What is on a simulated disk: of each file what is durable, what reads back, and the writes between the two.
+//! What is on a simulated disk: of each file what is durable, what reads back, and the writes between the
+//! two.
 
 use std::collections::BTreeMap;
 use std::io::{self, ErrorKind};
@@ -17,8 +18,8 @@ pub enum Loss {
     Nothing,
     /// Everything.
     All,
-    /// Whatever chance has it: some of the writes, some of their sectors, or a first part of them, and one may be
-    /// torn inside a sector.
+    /// Whatever chance has it: some of the writes, some of their sectors, or a first part of them, and one
+    /// may be torn inside a sector.
     Some,
 }
 
