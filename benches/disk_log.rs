@@ -24,7 +24,7 @@ use pump_core::plugin::{
 };
 use pump_core::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp};
 use pump_core::template::Template;
-use pump_core::{LaneSettings, RetrySettings};
+use pump_core::{LaneSettings, Randomness, RetrySettings};
 
 /// Bytes of a record, and records of a chunk: what Redis gives in one reply of gateways' records.
 const RECORD: usize = 600;
@@ -128,6 +128,7 @@ fn blueprint(log: LogBlueprint, source: Repeating, is_dead: bool, folder: &Path)
         id_key: Arc::new(IdKey::default()),
         mode: Mode::Follow,
         shutdown_timeout: Duration::from_secs(5),
+        randomness: Randomness::default(),
     }
 }
 
