@@ -1,8 +1,8 @@
 //! What every log must do, shown on each of them against a list in memory.
 //!
-//! Where they differ: the log in memory settles a chunk when the last required lane has closed it, the disk log
-//! when it is durable; the disk log gives lanes nothing before that, and nothing at all of a chunk without
-//! records.
+//! Where they differ: the log in memory settles a chunk when the last required lane has closed it, the disk
+//! log when it is durable; the disk log gives lanes nothing before that, and nothing at all of a chunk
+//! without records.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;

@@ -251,8 +251,11 @@ impl Inner {
         let temporary = self.path.join(format!("{name}{TEMPORARY}"));
         let mut file =
             OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(content)?;
-        file.sync_data()?;
+        if let Err(error) = file.write_all(content).and_then(|()| file.sync_data()) {
+            // A full disk needs the room, and a part of a file is of no use to anybody.
+            let _ = fs::remove_file(&temporary);
+            return Err(error);
+        }
         fs::rename(&temporary, self.path.join(name))?;
         self.open().remove(name);
         self.sync_names()

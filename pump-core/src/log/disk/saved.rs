@@ -22,6 +22,9 @@ pub struct Saved {
     pub begin: u64,
     /// All places below were durable.
     pub end: u64,
+    /// Every lane, required or not, had passed all below.
+    #[serde(default)]
+    pub passed: u64,
     /// Chunks below this place say nothing of what sources need not give again: a gap was accepted among them.
     #[serde(default)]
     pub held_from: u64,

@@ -52,6 +52,8 @@ pub(super) struct State {
     sources: HashMap<Arc<str>, SettledSender>,
     gaps: Vec<(u64, u64)>,
     held_from: u64,
+    /// All lanes had passed everything below, when that was looked at last.
+    passed: u64,
     pub(super) appended_at: Instant,
     pub(super) is_closing: bool,
 }
@@ -133,6 +135,7 @@ impl State {
             sources,
             gaps: saved.gaps,
             held_from: saved.held_from,
+            passed: saved.passed,
             appended_at: Instant::now(),
             is_closing: false,
         }
@@ -454,10 +457,12 @@ impl State {
         self.starts.clear();
     }
 
-    /// A lane goes on where one of its name ended in an earlier process; a new one begins at the oldest record.
+    /// A lane goes on where one of its name ended in an earlier process. A new one begins at the oldest record
+    /// that another lane still needs: what is only kept for replay is no news.
     fn new_lane(&mut self, name: Arc<str>, interest: LaneInterest) -> Lane {
         let start = self.starts.remove(&*name).unwrap_or_else(|| {
-            let (place, passed) = match self.segments.front() {
+            let oldest = self.segments.iter().find(|segment| segment.end > self.passed);
+            let (place, passed) = match oldest {
                 Some(oldest) => (oldest.first, oldest.before.clone()),
                 None => (self.durable, self.written.clone()),
             };
@@ -473,11 +478,13 @@ impl State {
     }
 
     /// What is to be remembered.
-    pub(super) fn remember(&self) -> Saved {
+    pub(super) fn remember(&mut self) -> Saved {
+        self.passed = self.passed_by_all();
         let there = self.lanes.iter().filter(|lane| !lane.interest.kinds.is_empty());
         Saved {
             begin: self.segments.front().map_or(self.durable, |first| first.first),
             end: self.durable,
+            passed: self.passed,
             held_from: self.held_from,
             cursors: there.map(|lane| (lane.name.to_string(), self.cursor(lane))).collect(),
             held: self.held_durable.save(),

@@ -72,7 +72,7 @@ impl Medium {
             Step::Create { len, .. } => *len,
             Step::Write { name, offset, bytes } => {
                 let len = self.0.get(name).map_or(0, |file| file.written.len() as u64);
-                (offset + bytes.len() as u64).saturating_sub(len)
+                if bytes.is_empty() { 0 } else { (offset + bytes.len() as u64).saturating_sub(len) }
             }
             Step::Replace { content, .. } => content.len() as u64,
             _ => 0,
@@ -192,6 +192,9 @@ impl File {
 
 impl Write {
     fn put(&self, content: &mut Vec<u8>) {
+        if self.bytes.is_empty() {
+            return;
+        }
         let start = self.offset as usize;
         let end = start + self.bytes.len();
         if content.len() < end {

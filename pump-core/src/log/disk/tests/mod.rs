@@ -4,9 +4,11 @@
 //! give it again, and whoever reads it can tell whether it is what was appended.
 
 mod damage;
+mod directory;
 mod model;
 mod power;
 mod recovery;
+mod room;
 mod world;
 
 use super::DiskSettings;

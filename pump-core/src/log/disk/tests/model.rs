@@ -12,7 +12,16 @@ use super::{block_on, settings};
 use crate::log::disk::DiskSettings;
 use crate::testing::{Call, Loss, SimulatedStorage};
 
-const LANES: [Spec; 3] = [BOTH, ONE, Spec { name: "best-effort", takes: [true, true], is_required: false }];
+const BEST_EFFORT: Spec = Spec { name: "best-effort", is_required: false, ..BOTH };
+const LANES: [Spec; 3] = [BOTH, ONE, BEST_EFFORT];
+
+/// What the pipeline file may say at another start.
+const PIPELINES: [&[Spec]; 4] = [
+    &LANES,
+    &[BEST_EFFORT, BOTH],
+    &[BOTH, Spec { takes: [true, true], ..ONE }, BEST_EFFORT],
+    &[BOTH, Spec { is_required: false, ..ONE }, Spec { is_required: true, ..BEST_EFFORT }],
+];
 
 #[derive(Debug, Clone)]
 enum Action {
@@ -37,6 +46,7 @@ enum Action {
     },
     Restart {
         end: End,
+        pipeline: usize,
     },
     Fail {
         call: Call,
@@ -64,6 +74,10 @@ fn end() -> impl Strategy<Value = End> {
     ]
 }
 
+fn pipeline() -> impl Strategy<Value = usize> {
+    prop_oneof![3 => Just(0), 1 => 0..PIPELINES.len()]
+}
+
 fn quiet_action() -> impl Strategy<Value = Action> {
     prop_oneof![
         8 => (key(), 0..20usize).prop_map(|(key, records)| Action::Append { key, records }),
@@ -72,7 +86,7 @@ fn quiet_action() -> impl Strategy<Value = Action> {
         3 => (0..20u64).prop_map(|ms| Action::Wait { ms }),
         1 => (0..4_000u64).prop_map(|ms| Action::Wait { ms }),
         1 => (key(), 0..40u64).prop_map(|(key, back)| Action::Repeat { key, back }),
-        1 => end().prop_map(|end| Action::Restart { end }),
+        1 => (end(), pipeline()).prop_map(|(end, pipeline)| Action::Restart { end, pipeline }),
     ]
 }
 
@@ -103,37 +117,46 @@ async fn run(seed: u64, max_delay: u64, segment_size: u64, memory: usize, action
     let max_delay = Duration::from_millis(max_delay);
     disk.set_max_delay(max_delay);
     let mut world = World::new(disk, DiskSettings { segment_size, memory, ..settings() }, &LANES).await;
+    let mut pipeline = 0;
+    let mut is_always_there = true;
     for action in actions {
+        let lanes = world.process.lanes.len();
         match action {
             Action::Append { key, records } => drop(world.append(key, records).await),
-            Action::Read { lane, chunks } => {
+            Action::Read { lane, chunks } if lane < lanes => {
                 for _ in 0..chunks {
                     if !world.read(lane).await {
                         break;
                     }
                 }
             }
-            Action::Close { lane, records } => world.close(lane, records),
+            Action::Close { lane, records } if lane < lanes => world.close(lane, records),
+            Action::Read { .. } | Action::Close { .. } => {}
             Action::Wait { ms } => world.wait(Duration::from_millis(ms)).await,
             Action::Repeat { key, back } => world.repeat(key, back),
-            Action::Restart { end } => restart(&mut world, end, max_delay).await,
+            Action::Restart { end, pipeline: next } => {
+                pipeline = next;
+                is_always_there &= pipeline == 0;
+                restart(&mut world, end, PIPELINES[pipeline], max_delay).await;
+            }
             Action::Fail { call, after, error } => world.disk.fail(call, after, error),
             Action::Fill { bytes } => world.disk.set_capacity(world.disk.size() + bytes),
             Action::GiveRoom => world.disk.set_capacity(u64::MAX),
         }
         if world.process.run.is_finished() {
-            restart(&mut world, End::Power(Loss::Some), max_delay).await;
+            restart(&mut world, End::Power(Loss::Some), PIPELINES[pipeline], max_delay).await;
         }
     }
-    world.finish(&LANES).await;
-    for lane in LANES.iter().filter(|lane| lane.is_required) {
+    world.finish(PIPELINES[pipeline]).await;
+    // What another lane never takes while it is away is not kept for it.
+    for lane in if is_always_there { &LANES[..2] } else { &LANES[..1] } {
         let missing = world.missing(lane);
         assert!(missing.is_empty(), "{} never got {missing:?}", lane.name);
     }
 }
 
-async fn restart(world: &mut World, end: End, max_delay: Duration) {
-    world.restart(end, &LANES).await.expect("nothing is damaged");
+async fn restart(world: &mut World, end: End, lanes: &[Spec], max_delay: Duration) {
+    world.restart(end, lanes).await.expect("nothing is damaged");
     world.disk.set_max_delay(max_delay);
 }
 
