@@ -22,6 +22,7 @@ use pump_core::log::disk::{Directory, DiskSettings, Opened};
 use pump_core::plugin::{
     Answers, Batch, BatchDefaults, Deadline, DynSink, DynSource, Mode, Port, SinkError, SourceError,
 };
+use pump_core::randomness::Randomness;
 use pump_core::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp};
 use pump_core::template::Template;
 use pump_core::{LaneSettings, Randomness, RetrySettings};

@@ -1,5 +1,7 @@
 //! From a pipeline file to a pump: check what only the plugins know, then open everything.
 
+pub(crate) mod log;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -74,6 +76,7 @@ pub(crate) fn plan(pipeline: Pipeline, registry: &Registry) -> Result<Plan, Conf
         }
     }
     errors.extend(sources.iter().filter_map(|source| refuse_letters_in_a_buffer(&pipeline, source)));
+    errors.extend(log::refuse_in_memory(&pipeline.log));
     if errors.is_empty() {
         notes.extend(general_notes(&pipeline, &sinks));
         Ok(Plan { pipeline, sources, sinks, id_key, notes })
@@ -182,19 +185,14 @@ fn general_notes(pipeline: &Pipeline, sinks: &[SinkPlanned]) -> Vec<String> {
     if sinks.iter().any(|sink| !sink.edits.is_empty()) {
         notes.push("dead letters keep the bytes as they came, without omit and redact: guard them".into());
     }
-    if sinks.iter().filter(|sink| sink.entry.keys.required).count() > 1 {
-        let size = pipeline.log.max_size;
-        notes.push(format!(
-            "log in memory: when one required sink is down, the others go on until it is full ({size}); then records \
-             wait in the buffer"
-        ));
-    }
+    let required = sinks.iter().filter(|sink| sink.entry.keys.required).count();
+    notes.extend(log::note(&pipeline.log, required));
     notes
 }
 
 impl Plan {
-    /// Opens sources and sinks (which contacts nobody) and puts a pump together.
-    pub(crate) async fn open(self, mode: Mode) -> anyhow::Result<Blueprint> {
+    /// Opens sources and sinks (which contacts nobody) and puts a pump together around a log.
+    pub(crate) async fn open(self, mode: Mode, log: LogBlueprint) -> anyhow::Result<Blueprint> {
         let Self { pipeline, sources, sinks, id_key, .. } = self;
         let mut lanes = Vec::new();
         for sink in sinks {
@@ -209,7 +207,7 @@ impl Plan {
         Ok(Blueprint {
             sources: opened,
             lanes,
-            log: LogBlueprint::Memory { max_size: pipeline.log.max_size.bytes() as usize },
+            log,
             dead_letters: dead_letters(&pipeline.dead_letters, None)?,
             id_key,
             mode,
@@ -241,7 +239,7 @@ impl Plan {
         Ok(Blueprint {
             sources: vec![source],
             lanes,
-            log: LogBlueprint::Memory { max_size: self.pipeline.log.max_size.bytes() as usize },
+            log: log::in_memory(&self.pipeline.log),
             dead_letters,
             id_key: self.id_key,
             mode: Mode::Drain,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use pump_core::plugin::Mode;
 use tokio::time::timeout;
 
-use crate::assemble::Plan;
+use crate::assemble::{Plan, log};
 use crate::cli::Failure;
 
 /// How long `--connect` waits for each source and sink.
@@ -34,7 +34,9 @@ pub(crate) fn check(plan: Plan, connect: bool) -> Result<(), Failure> {
 }
 
 async fn probe(plan: Plan) -> Result<(), Failure> {
-    let blueprint = plan.open(Mode::Follow).await?;
+    // A log on disk may be that of a pump that runs.
+    let log = log::in_memory(&plan.pipeline.log);
+    let blueprint = plan.open(Mode::Follow, log).await?;
     let mut unreachable = 0;
     let mut report = |what: &str, name: &str, error: Option<String>| match error {
         None => println!("{what} {name}: can be reached"),

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use pump_core::config::ConfigErrors;
 use pump_core::plugin::{Mode, Registry};
 
+use crate::run::Way;
 use crate::{assemble, check, plugins, preview, run};
 
 /// Takes records from a buffer and delivers each of them, at least once, to every sink that wants it.
@@ -26,6 +27,10 @@ enum Command {
         /// End with 0 once what the sources held at the start is delivered.
         #[arg(long)]
         drain: bool,
+        /// Go on although records in the log on disk are lost: damaged segments are set aside, what can be
+        /// read of them is kept.
+        #[arg(long)]
+        accept_gap: bool,
     },
     /// Validate a pipeline file and say what it does.
     Check {
@@ -43,6 +48,9 @@ enum Command {
     /// Look at what was given up, send it again, or drop it.
     #[command(subcommand)]
     DeadLetters(crate::dead_letters::DeadLettersCommand),
+    /// Look at a log on disk that no pump has open; nothing is changed.
+    #[command(subcommand)]
+    Log(crate::log_command::LogCommand),
     /// List sources and sinks, or one plugin's keys with their types and defaults.
     Plugins {
         /// The plugin's type, as in the pipeline file.
@@ -102,9 +110,9 @@ pub(crate) fn main(registry: Registry) -> ExitCode {
 
 fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
     match command {
-        Command::Run { files, drain } => {
+        Command::Run { files, drain, accept_gap } => {
             let mode = if drain { Mode::Drain } else { Mode::Follow };
-            run::run(&files.config, registry, mode)
+            run::run(&files.config, registry, Way { mode, accept_gap })
         }
         Command::Check { files, connect } => {
             check::check(assemble::load_plan(&files.config, registry)?, connect)
@@ -113,6 +121,7 @@ fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
         #[cfg(feature = "demo")]
         Command::Demo(arguments) => crate::demo::demo(&arguments),
         Command::DeadLetters(command) => crate::dead_letters::run(command, registry),
+        Command::Log(command) => crate::log_command::run(command),
         Command::Plugins { name: None } => {
             print!("{}", plugins::list(registry));
             Ok(())

@@ -2,7 +2,7 @@
 //! `pump::main(pump::builtin().sink::<MySink>())`.
 //!
 //! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `preview` (`pump test`),
-//! `demo`, `dead_letters` and `plugins` are its commands; `assemble` makes a pump of a pipeline file;
+//! `demo`, `dead_letters`, `log_command` and `plugins` are its commands; `assemble` makes a pump of a pipeline file;
 //! `reload` makes a running one what the file has become; `admin` serves the endpoints.
 
 mod admin;
@@ -12,6 +12,7 @@ mod cli;
 mod dead_letters;
 #[cfg(feature = "demo")]
 mod demo;
+mod log_command;
 mod logging;
 mod output;
 mod plugins;

@@ -17,8 +17,16 @@ use crate::logging;
 use crate::reload::{self, Running, Stamp};
 use crate::screen::Screen;
 
+/// How a pipeline is run.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Way {
+    pub(crate) mode: Mode,
+    /// Whether damaged segments of the log are set aside.
+    pub(crate) accept_gap: bool,
+}
+
 /// Runs to the end: a signal, a drain, or an error.
-pub(crate) fn run(files: &[PathBuf], registry: &Registry, mode: Mode) -> Result<(), Failure> {
+pub(crate) fn run(files: &[PathBuf], registry: &Registry, way: Way) -> Result<(), Failure> {
     // Looked at before it is read: what changes in between is seen as a change.
     let stamp = Stamp::of(files);
     let plan = assemble::load_plan(files, registry)?;
@@ -28,7 +36,7 @@ pub(crate) fn run(files: &[PathBuf], registry: &Registry, mode: Mode) -> Result<
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(plan, mode, Watched { files, registry, stamp }));
+    let outcome = runtime.block_on(serve(plan, way, Watched { files, registry, stamp }));
     // A write to a dead disk must not hold the process; what it held is not settled.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome
@@ -41,7 +49,7 @@ struct Watched<'a> {
     stamp: Stamp,
 }
 
-async fn serve(plan: Plan, mode: Mode, watched: Watched<'_>) -> Result<(), Failure> {
+async fn serve(plan: Plan, way: Way, watched: Watched<'_>) -> Result<(), Failure> {
     let facts = Arc::new(Facts::new(&plan.pipeline));
     let listen = plan.pipeline.admin.listen.0;
     // Bound before anything is read: a second pump on the same port fails before it takes a lease.
@@ -51,7 +59,8 @@ async fn serve(plan: Plan, mode: Mode, watched: Watched<'_>) -> Result<(), Failu
     let running = Running::of(&plan);
     // From here on a SIGHUP does not end the process.
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
-    let pump = Pump::new(plan.open(mode).await?);
+    let log = assemble::log::open(&plan.pipeline.log, way.accept_gap).await?;
+    let pump = Pump::new(plan.open(way.mode, log).await?);
     let monitor = pump.monitor();
     let endpoints = tokio::spawn(admin::serve(listener, monitor.clone(), facts.clone()));
     let progress = tokio::spawn(show_progress(monitor));
@@ -63,7 +72,7 @@ async fn serve(plan: Plan, mode: Mode, watched: Watched<'_>) -> Result<(), Failu
         running,
     };
     let run = pump.run(stop_signal()?);
-    let outcome = match mode {
+    let outcome = match way.mode {
         Mode::Follow => tokio::select! {
             outcome = run => outcome,
             never = reloading.run(watched.stamp, hangup) => match never {},

@@ -21,6 +21,7 @@ use tracing::error;
 /// What the endpoints say that the engine does not know.
 pub(crate) struct Facts {
     source_types: Vec<String>,
+    log_type: &'static str,
     log_max_size: u64,
     started: Instant,
     applied: Mutex<Applied>,
@@ -56,7 +57,8 @@ impl Facts {
         };
         Self {
             source_types: pipeline.sources.iter().map(|source| source.type_name.clone()).collect(),
-            log_max_size: pipeline.log.max_size.bytes(),
+            log_type: pipeline.log.type_name(),
+            log_max_size: pipeline.log.max_size().bytes(),
             started: Instant::now(),
             applied: Mutex::new(applied),
         }

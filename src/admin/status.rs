@@ -48,7 +48,7 @@ pub(super) fn status(monitor: &Monitor, facts: &Facts) -> Value {
         "last_reload": applied.last_reload,
         "uptime_seconds": facts.started.elapsed().as_secs(),
         "sources": sources.collect::<Vec<_>>(),
-        "log": { "type": "memory", "bytes": monitor.log_size(), "max_bytes": facts.log_max_size },
+        "log": { "type": facts.log_type, "bytes": monitor.log_size(), "max_bytes": facts.log_max_size },
         "lanes": lanes.collect::<Vec<_>>(),
         "dead_letters": { "trouble": monitor.statistics().dead_letters().trouble },
     })

@@ -1,4 +1,4 @@
-//! `pump demo`: the whole of pump with nothing else needed. Made-up traffic goes through the log into
+//! `pump demo`: the whole of pump with nothing else needed. Made-up traffic goes through a log on disk into
 //! an ndjson and a csv file, and into a summary on the terminal.
 
 mod summary;
@@ -12,7 +12,7 @@ use pump_core::config::load_text;
 use pump_core::engine::{Monitor, Pump};
 use pump_core::plugin::Mode;
 
-use crate::assemble::plan;
+use crate::assemble::{log, plan};
 use crate::cli::Failure;
 use crate::run::stop_signal;
 use crate::screen::Screen;
@@ -47,7 +47,7 @@ pub(crate) fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
     let plan = plan(load_text("demo", PIPELINE, &environment, registry.catalog())?, &registry)?;
     logging::start(&plan.pipeline.telemetry.log);
     println!(
-        "{} made-up records at {} a second, through the log, into {}\n",
+        "{} made-up records at {} a second, through a log on disk, into {}\n",
         arguments.records,
         arguments.rate,
         arguments.out.display()
@@ -56,7 +56,8 @@ pub(crate) fn demo(arguments: &DemoArguments) -> Result<(), Failure> {
     let runtime = runtime.context("cannot start the runtime")?;
     let began = Instant::now();
     let monitor = runtime.block_on(async {
-        let mut blueprint = plan.open(Mode::Drain).await?;
+        let log = log::open(&plan.pipeline.log, false).await?;
+        let mut blueprint = plan.open(Mode::Drain, log).await?;
         blueprint.lanes.push(summary.lane());
         let pump = Pump::new(blueprint);
         let monitor = pump.monitor();

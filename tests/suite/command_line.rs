@@ -149,9 +149,17 @@ fn the_demo_ends_in_time_and_its_files_hold_everything() {
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
     let said = text(&output.stdout);
     assert!(said.contains("203.0.113.66") && said.contains("slowest paths"), "{said}");
+    let again = pump(folder.path(), &["demo", "--records", "1000"]);
+    assert!(again.status.success(), "{}", text(&again.stderr));
+    let log = pump(folder.path(), &["log", "inspect", "--json", "demo-out/log"]);
+    let log: serde_json::Value = serde_json::from_slice(&log.stdout).expect("a report");
+    assert_eq!(log["lanes"][0]["cursor"], log["end"], "{log}");
     let (mut json, mut csv) = (0, 0);
     for entry in std::fs::read_dir(folder.path().join("demo-out")).expect("it is there") {
         let path = entry.expect("it can be read").path();
+        if path.ends_with("log") {
+            continue;
+        }
         let lines = std::fs::read_to_string(&path).expect("text");
         match path.extension().and_then(|ending| ending.to_str()) {
             Some("ndjson") => {
@@ -162,7 +170,7 @@ fn the_demo_ends_in_time_and_its_files_hold_everything() {
             _ => panic!("{} is not whole", path.display()),
         }
     }
-    assert_eq!((json, csv), (40_000, 40_000));
+    assert_eq!((json, csv), (41_000, 41_000));
 }
 
 #[test]

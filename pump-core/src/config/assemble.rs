@@ -2,6 +2,7 @@
 
 use schemars::JsonSchema;
 use serde::de::DeserializeOwned;
+use serde_json::json;
 
 use super::catalog::{Catalog, PluginType, Shelf};
 use super::check::{Findings, not_in_this_release};
@@ -13,7 +14,7 @@ use super::node::{Entry, Mapping, Node, Value};
 use super::pipeline::{DEFAULT_SHUTDOWN_TIMEOUT, OWN_SOURCE, Pipeline, PluginKeys, SinkEntry, SourceEntry};
 use super::read::read_into;
 use super::schema::{View, schema_of};
-use super::sections::{DeadLetterConfig, DeadLetterRedisList, LogConfig};
+use super::sections::{DeadLetterConfig, DeadLetterRedisList, DiskLogConfig, LogConfig};
 use super::sink_keys::SinkKeys;
 use super::sink_rules;
 
@@ -222,52 +223,79 @@ impl Reader<'_, '_> {
     }
 
     fn log(&mut self) -> Option<LogConfig> {
-        let written = self.merged.section("log").and_then(|entry| entry.value.as_mapping()?.get("type"));
-        if let Some(kind) = written.filter(|kind| kind.value.as_str() == Some("disk")) {
-            self.findings.show_key(kind);
-            // One error says it all: the other keys of a disk log would only repeat it.
-            self.findings.disclosure.public.insert(kind.value.location.clone());
-            let error = not_in_this_release("disk").at(&kind.value.location).on("log.type");
-            self.findings.push(error.help("there is `memory`"));
-            return None;
+        let Some(entry) = self.merged.section("log") else { return Some(LogConfig::default()) };
+        let (kind, keys) = self.typed_section(entry, LogConfig::TYPES)?;
+        match kind {
+            "disk" => {
+                let log: DiskLogConfig = read_into(&keys, "log", &["type"], self.findings)?;
+                if log.max_size < DiskLogConfig::LEAST_SIZE {
+                    let least = DiskLogConfig::LEAST_SIZE;
+                    let keys = PluginKeys { node: keys, path: "log".to_owned() };
+                    let message = format!("a log on disk needs {least} at least");
+                    self.findings.push(keys.error("max_size", message));
+                    return None;
+                }
+                Some(LogConfig::Disk(log))
+            }
+            _ => {
+                let keys = self.without_keys_of_disk_log(keys);
+                read_into(&keys, "log", &["type"], self.findings).map(LogConfig::Memory)
+            }
         }
-        self.section("log")
+    }
+
+    /// Who gives a folder to a log in memory believes that it is safe there.
+    fn without_keys_of_disk_log(&mut self, keys: Node) -> Node {
+        let Value::Mapping(mapping) = keys.value else { return keys };
+        let (disk, other) = mapping
+            .entries
+            .into_iter()
+            .partition(|entry| ["path", "retain", "ephemeral"].contains(&&*entry.key));
+        let disk: Vec<Entry> = disk;
+        for entry in disk {
+            self.findings.show_key(&entry);
+            let error = ConfigError::new(format!("{} belongs to a log on disk", quoted(&entry.key)));
+            let error = error.at(&entry.location).on(below("log", &entry.key));
+            self.findings.push(error.help("this one is in memory: write `type: disk`, or remove the key"));
+        }
+        Node { value: Value::Mapping(Mapping { entries: other }), ..keys }
     }
 
     fn dead_letters(&mut self) -> Option<DeadLetterConfig> {
         let Some(entry) = self.merged.section("dead_letters") else {
             return Some(DeadLetterConfig::default());
         };
-        let mapping = self.mapping_of_section(entry)?;
-        let (_, own) = split(mapping, &[]);
-        let own = Node::new(Value::Mapping(own), entry.value.location.clone());
-        if let Some(written) = mapping.get("type") {
-            self.findings.show_key(written);
-        }
-        let kind = mapping.get("type").map(|kind| &kind.value);
-        match kind.map(|node| (node, node.as_str())) {
-            None | Some((_, Some("directory"))) => {
-                read_into(&own, "dead_letters", &["type"], self.findings).map(DeadLetterConfig::Directory)
-            }
-            Some((_, Some("redis_list"))) => {
+        let (kind, keys) = self.typed_section(entry, DeadLetterConfig::TYPES)?;
+        match kind {
+            "redis_list" => {
                 let list: Box<DeadLetterRedisList> =
-                    read_into(&own, "dead_letters", &["type"], self.findings)?;
+                    read_into(&keys, "dead_letters", &["type"], self.findings)?;
                 if let Some((key, message)) = list.redis().contradiction() {
-                    let keys = PluginKeys { node: own, path: "dead_letters".to_owned() };
+                    let keys = PluginKeys { node: keys, path: "dead_letters".to_owned() };
                     self.findings.push(keys.error(key, message));
                     return None;
                 }
                 Some(DeadLetterConfig::RedisList(list))
             }
-            Some((node, _)) => {
-                if node.is_resolved() {
-                    let expected = listed(DeadLetterConfig::TYPES);
-                    let error = ConfigError::new(format!("expected one of {expected}, found another value"));
-                    self.findings.push(error.at(&node.location).on("dead_letters.type"));
-                }
-                None
-            }
+            _ => read_into(&keys, "dead_letters", &["type"], self.findings).map(DeadLetterConfig::Directory),
         }
+    }
+
+    /// Which of these types a section says it is, the first by default, and its other keys.
+    fn typed_section<const N: usize>(
+        &mut self,
+        entry: &Entry,
+        types: [&'static str; N],
+    ) -> Option<(&'static str, Node)> {
+        let mapping = self.mapping_of_section(entry)?;
+        let (_, own) = split(mapping, &[]);
+        let own = Node::new(Value::Mapping(own), entry.value.location.clone());
+        let Some(written) = mapping.get("type") else { return types.first().map(|first| (*first, own)) };
+        self.findings.show_key(written);
+        let schema = json!({ "type": "string", "enum": types.as_slice() });
+        self.findings.check(View::root(&schema), &written.value, &below(&entry.key, "type"), &[]);
+        let found = written.value.as_str()?;
+        types.into_iter().find(|name| *name == found).map(|name| (name, own))
     }
 
     fn mapping_of_section<'e>(&mut self, entry: &'e Entry) -> Option<&'e Mapping> {

@@ -66,8 +66,8 @@ pub use reference::Environment;
 pub use schema::schema_of;
 pub use secret::Secret;
 pub use sections::{
-    AdminConfig, DeadLetterConfig, DeadLetterDirectory, DeadLetterRedisList, LogConfig, LogFormat, LogKind,
-    LogLevel, LogLines, RecordIdConfig, TelemetryConfig,
+    AdminConfig, DeadLetterConfig, DeadLetterDirectory, DeadLetterRedisList, DiskLogConfig, LogConfig,
+    LogFormat, LogLevel, LogLines, MemoryLogConfig, RecordIdConfig, TelemetryConfig,
 };
 pub use sink_keys::{BatchConfig, Format, RetryConfig, SinkKeys};
 pub use text_value::TextError;

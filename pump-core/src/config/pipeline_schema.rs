@@ -8,7 +8,8 @@ use super::catalog::{Catalog, PluginType};
 use super::duration::ConfigDuration;
 use super::schema::schema_of;
 use super::sections::{
-    AdminConfig, DeadLetterDirectory, DeadLetterRedisList, LogConfig, RecordIdConfig, TelemetryConfig,
+    AdminConfig, DeadLetterDirectory, DeadLetterRedisList, DiskLogConfig, MemoryLogConfig, RecordIdConfig,
+    TelemetryConfig,
 };
 use super::sink_keys::SinkKeys;
 
@@ -19,14 +20,18 @@ pub fn pipeline_schema(catalog: &Catalog) -> Schema {
     let sources = definitions.plugins("source", catalog.sources(), None);
     let engine_keys = definitions.of::<SinkKeys>("sink_keys");
     let sinks = definitions.plugins("sink", catalog.sinks(), Some(&engine_keys));
+    let [memory, disk] =
+        [definitions.of::<MemoryLogConfig>("log.memory"), definitions.of::<DiskLogConfig>("log.disk")];
     let directory = definitions.of::<DeadLetterDirectory>("dead_letters.directory");
     let redis_list = definitions.of::<DeadLetterRedisList>("dead_letters.redis_list");
-    let dead_letters = [
-        ("directory", with_type(directory, "directory", false)),
-        ("redis_list", with_type(redis_list, "redis_list", true)),
+    let sections = [
+        ("log.memory", with_type(memory, "memory", false)),
+        ("log.disk", with_type(disk, "disk", true)),
+        ("dead_letters.directory", with_type(directory, "directory", false)),
+        ("dead_letters.redis_list", with_type(redis_list, "redis_list", true)),
     ];
-    for (name, schema) in dead_letters {
-        definitions.add(format!("dead_letters.{name}"), schema);
+    for (name, schema) in sections {
+        definitions.add(name.to_owned(), schema);
     }
     let schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -35,7 +40,12 @@ pub fn pipeline_schema(catalog: &Catalog) -> Schema {
         "properties": {
             "sources": named("Where records come from.", sources),
             "sinks": named("Where batches go.", sinks),
-            "log": definitions.of::<LogConfig>("log"),
+            "log": {
+                "description": "What lies between sources and sinks.",
+                "if": { "properties": { "type": { "const": "disk" } }, "required": ["type"] },
+                "then": reference("log.disk"),
+                "else": reference("log.memory"),
+            },
             "dead_letters": {
                 "description": "Where records go that were given up.",
                 "if": { "properties": { "type": { "const": "redis_list" } }, "required": ["type"] },

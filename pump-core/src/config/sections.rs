@@ -6,33 +6,82 @@ use serde::Serialize;
 
 use super::address::ListenAddress;
 use super::byte_size::ByteSize;
+use super::duration::ConfigDuration;
 use super::secret::Secret;
 
-/// Settings of the log between sources and sinks.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(deny_unknown_fields, default)]
-#[schemars(extend("x-later" = ["path", "retain", "ephemeral"]))]
-pub struct LogConfig {
-    /// Where the log is kept.
-    #[serde(rename = "type")]
-    pub kind: LogKind,
-    /// How large it may become. A full log stops the intake of the sources.
-    pub max_size: ByteSize,
+/// The log between sources and sinks.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum LogConfig {
+    /// In memory: the source keeps what is not yet delivered.
+    Memory(MemoryLogConfig),
+    /// On disk: what is in it is safe, so a dead sink does not stop the others.
+    Disk(DiskLogConfig),
+}
+
+impl LogConfig {
+    /// The names that `type` may have.
+    pub const TYPES: [&'static str; 2] = ["memory", "disk"];
+
+    /// The name of its type.
+    pub fn type_name(&self) -> &'static str {
+        let [memory, disk] = Self::TYPES;
+        match self {
+            Self::Memory(_) => memory,
+            Self::Disk(_) => disk,
+        }
+    }
+
+    /// How large it may become.
+    pub fn max_size(&self) -> ByteSize {
+        match self {
+            Self::Memory(log) => log.max_size,
+            Self::Disk(log) => log.max_size,
+        }
+    }
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        Self { kind: LogKind::Memory, max_size: ByteSize::mib(32) }
+        Self::Memory(MemoryLogConfig::default())
     }
 }
 
-/// Where the log is kept.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-#[schemars(extend("x-later" = ["disk"]))]
-pub enum LogKind {
-    /// In memory: the source keeps what is not yet delivered.
-    Memory,
+/// A log in memory.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct MemoryLogConfig {
+    /// How large it may become. A full log stops the intake of the sources.
+    pub max_size: ByteSize,
+}
+
+impl Default for MemoryLogConfig {
+    fn default() -> Self {
+        Self { max_size: ByteSize::mib(32) }
+    }
+}
+
+/// A log on disk.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DiskLogConfig {
+    /// Its folder; made when it is missing. One pump to a folder.
+    #[schemars(length(min = 1))]
+    pub path: String,
+    /// How large it may become, to within one segment. A full log stops the intake of the sources.
+    #[serde(default = "one_gib")]
+    pub max_size: ByteSize,
+    /// How long records are kept for replay after every sink has passed them; they go first when the log is
+    /// full.
+    #[serde(default = "no_time")]
+    pub retain: ConfigDuration,
+    /// Whether the folder may lie in memory (tmpfs), where everything is lost when the machine stops.
+    #[serde(default)]
+    pub ephemeral: bool,
+}
+
+impl DiskLogConfig {
+    /// What it has at least: below that a segment is too small to be worth a file.
+    pub const LEAST_SIZE: ByteSize = ByteSize::mib(64);
 }
 
 /// Where records go that were given up.
@@ -88,6 +137,10 @@ crate::with_redis_keys! {
 
 fn one_gib() -> ByteSize {
     ByteSize::gib(1)
+}
+
+fn no_time() -> ConfigDuration {
+    ConfigDuration::secs(0)
 }
 
 /// The endpoints for probes, metrics and status.

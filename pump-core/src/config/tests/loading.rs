@@ -21,7 +21,7 @@ fn load_files(files: &[(&str, &str)], named: &[&str]) -> Result<Pipeline, Config
 #[test]
 fn what_is_left_out_has_its_default() {
     let pipeline = load(SMALLEST).expect("it is sound");
-    assert_eq!(pipeline.log.max_size, ByteSize::mib(32));
+    assert_eq!(pipeline.log.max_size(), ByteSize::mib(32));
     assert_eq!(pipeline.admin.listen.to_string(), "127.0.0.1:8083");
     assert_eq!(pipeline.shutdown_timeout, ConfigDuration::secs(25));
     assert!(pipeline.record_id.is_none());

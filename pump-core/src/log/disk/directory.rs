@@ -16,7 +16,7 @@ use rustix::fs::{FallocateFlags, FlockOperation, fallocate, fdatasync, flock, se
 use super::Storage;
 
 /// The file that is locked.
-const LOCK: &str = "lock";
+pub(super) const LOCK: &str = "lock";
 /// The end of the name of a file that is not yet whole.
 const TEMPORARY: &str = ".tmp";
 /// Larger writes make the kernel copy twice as long.

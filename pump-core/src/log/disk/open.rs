@@ -204,27 +204,27 @@ pub(crate) async fn read_saved(storage: &dyn Storage) -> Result<Saved, OpenError
 
 /// What one look at everything found.
 #[derive(Default)]
-struct Look {
-    segments: Vec<Segment>,
+pub(super) struct Look {
+    pub(super) segments: Vec<Segment>,
     heads: Heads,
     written: Counts,
     starts: BTreeMap<String, Start>,
     held: Held,
-    next_place: u64,
-    gaps: Vec<Gap>,
+    pub(super) next_place: u64,
+    pub(super) gaps: Vec<Gap>,
     /// Segments in which something is damaged, and their lengths.
     damaged: Vec<(String, u64)>,
-    torn: Vec<Torn>,
+    pub(super) torn: Vec<Torn>,
     unproven: Option<Unproven>,
     /// Segments without a record, and those that should have been removed before a crash.
     useless: Vec<String>,
 }
 
 /// A segment that ends before its file does: the rest is room that was not used, or torn.
-struct Torn {
-    name: String,
-    sound_len: u64,
-    has_garbage: bool,
+pub(super) struct Torn {
+    pub(super) name: String,
+    pub(super) sound_len: u64,
+    pub(super) has_garbage: bool,
 }
 
 /// The end of the newest segment: it reads back, and nothing says that it was ever durable.
@@ -244,7 +244,7 @@ impl Look {
     }
 }
 
-async fn look(storage: &dyn Storage, saved: &Saved) -> Result<Look, OpenError> {
+pub(super) async fn look(storage: &dyn Storage, saved: &Saved) -> Result<Look, OpenError> {
     let mut look = Look { held: Held::restore(saved.held.clone()), ..Look::default() };
     let mut cursors: Vec<(&String, u64)> =
         saved.cursors.iter().map(|(name, cursor)| (name, *cursor)).collect();

@@ -205,6 +205,21 @@ async fn read_sound(
     Ok(frame)
 }
 
+/// The frame at an offset, or the next sound one behind whatever lies there; none whose places are below `from`.
+pub(super) async fn next_sound(
+    storage: &dyn Storage,
+    reader: &mut FrameReader,
+    name: &str,
+    offset: u64,
+    len: u64,
+    from: u64,
+) -> io::Result<Option<(u64, Frame)>> {
+    match read_sound(storage, reader, name, offset, len).await {
+        Ok(frame) if frame.header.first >= from => Ok(Some((offset, frame))),
+        _ => find(storage, reader, name, offset, len, from).await,
+    }
+}
+
 /// The next sound frame at or after an offset whose places are not below `from`.
 async fn find(
     storage: &dyn Storage,
