@@ -1,8 +1,12 @@
 # Thin: each line is a command that anyone can type.
 cache := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pump
 deny := $(cache)/cargo-deny-0.20.2
+fuzzer := $(cache)/cargo-fuzz-0.13.2
+targets := $(or $(TARGETS),msgpack protobuf pipeline frames)
+# Without a sanitizer the stable compiler does, and there is no unsafe code of ours that one would watch.
+fuzz := PATH="$(fuzzer)/bin:$$PATH" cargo fuzz run --fuzz-dir fuzz --sanitizer none
 
-.PHONY: demo test check chaos simulate setup
+.PHONY: demo test check chaos simulate fuzz fuzz-keep setup
 
 ## demo: made-up traffic through the log into files, with a live summary; nothing to install
 demo:
@@ -34,8 +38,25 @@ else
 		cargo test --locked --release -p pump-sources --lib -- --nocapture simulation::tests::nothing_is_lost
 endif
 
+## fuzz: each target for ten minutes (SECONDS_EACH=60 TARGETS="msgpack frames" to change it); see fuzz/README.md
+fuzz: $(fuzzer)/bin/cargo-fuzz
+	set -e; for target in $(targets); do \
+		mkdir -p fuzz/target/found/$$target; \
+		$(fuzz) $$target fuzz/target/found/$$target fuzz/corpus/$$target -- \
+			-max_total_time=$(or $(SECONDS_EACH),600) -max_len=4096 -print_final_stats=1; \
+	done
+
+## fuzz-keep: of what `make fuzz` found, what reaches code that the corpus does not reach becomes a part of it
+fuzz-keep: $(fuzzer)/bin/cargo-fuzz
+	set -e; for target in $(targets); do \
+		$(fuzz) $$target fuzz/corpus/$$target fuzz/target/found/$$target -- -merge=1 -use_counters=0; \
+	done
+
 setup:
 	scripts/setup.sh
 
 $(deny)/bin/cargo-deny:
 	cargo install --locked --quiet --root $(deny) cargo-deny@0.20.2
+
+$(fuzzer)/bin/cargo-fuzz:
+	cargo install --locked --quiet --root $(fuzzer) cargo-fuzz@0.13.2

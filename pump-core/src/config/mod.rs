@@ -73,3 +73,9 @@ pub use sink_keys::{BatchConfig, Format, RetryConfig, SinkKeys};
 pub use text_value::TextError;
 pub use tls::TlsConfig;
 pub use yaml::{MAX_FILE_SIZE, MAX_NESTING};
+
+/// The tree of a text, for tests that look for something in it; `None` when it is no YAML.
+#[cfg(any(test, feature = "testing"))]
+pub(crate) fn tree_of(text: &str) -> Option<Node> {
+    yaml::parse(text, &std::sync::Arc::from("pipeline.yaml")).root
+}

@@ -162,7 +162,10 @@ impl Chunk {
     /// A chunk that was walked before and kept; `None` when its parts do not fit together.
     pub(crate) fn from_parts(parts: ChunkParts) -> Option<Self> {
         let ChunkParts { head, bytes, spans, positions, ids } = parts;
-        let is_inside = |span: &Span| span.start <= span.end && span.end as usize <= bytes.len();
+        let is_inside = |span: &Span| {
+            let has_position = positions.start.checked_add(u64::from(span.position)).is_some();
+            span.start <= span.end && span.end as usize <= bytes.len() && has_position
+        };
         let has_all_ids = ids.as_ref().is_none_or(|ids| ids.len() == spans.len());
         let is_sound = has_all_ids && positions.start <= positions.end && spans.iter().all(is_inside);
         is_sound.then_some(Self { head, bytes, spans, positions, ids })

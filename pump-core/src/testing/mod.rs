@@ -1,6 +1,8 @@
 //! What tests put in the place of the world: a source that hands over what it is given, a sink that does as
 //! it is told, a store of dead letters in memory that can be made to fail, and a disk that loses power.
+//! [`fuzz`] is what the fuzzer runs.
 
+pub mod fuzz;
 mod sink;
 mod source;
 mod storage;

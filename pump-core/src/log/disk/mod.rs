@@ -13,7 +13,7 @@
 
 mod books;
 mod directory;
-mod frame;
+pub(crate) mod frame;
 mod gaps;
 mod held;
 mod inspect;
