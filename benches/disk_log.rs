@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pump_core::Randomness;
 use pump_core::accounting::LaneBooks;
 use pump_core::dead_letter::DirectoryStore;
 use pump_core::edit::Edits;
@@ -22,6 +21,7 @@ use pump_core::filter::Filter;
 use pump_core::log::disk::{Directory, DiskSettings, Opened};
 use pump_core::plugin::{
     Answers, Batch, BatchDefaults, Deadline, DynSink, DynSource, Mode, Port, SinkError, SourceError,
+};
 use pump_core::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp};
 use pump_core::template::Template;
 use pump_core::{LaneSettings, Randomness, RetrySettings};
