@@ -22,7 +22,7 @@ use pump_core::log::disk::{Directory, DiskSettings, Opened};
 use pump_core::plugin::{
     Answers, Batch, BatchDefaults, Deadline, DynSink, DynSource, Mode, Port, SinkError, SourceError,
 };
-use pump_core::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp};
+use pump_core::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, RecordId, Timestamp};
 use pump_core::template::Template;
 use pump_core::{LaneSettings, Randomness, RetrySettings};
 
@@ -46,7 +46,8 @@ impl DynSource for Repeating {
     }
 
     async fn run(self: Box<Self>, mut port: Port) -> Result<(), SourceError> {
-        let partition = Partition::new("only");
+        // Positions begin anew with each run.
+        let partition = Partition::new(RecordId::uuid_v7().to_string());
         let per_chunk = self.per_chunk;
         let body = format!("{{\"filler\":\"{}\"}}", "x".repeat(RECORD - 13));
         let bytes = Bytes::from(body.repeat(per_chunk));

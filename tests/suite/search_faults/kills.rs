@@ -26,12 +26,20 @@ const FAULTS: [Option<Fault>; 8] = [
     Some(Fault::Refused(503, 0)),
 ];
 
-/// How often is `PUMP_TEST_SEARCH_KILLS` (10 without it).
 #[test]
 fn kills_in_the_middle_of_faults_lose_nothing_and_leave_nothing_twice() {
+    kill_in_the_middle_of_faults(&Scene::new("kills"));
+}
+
+#[test]
+fn kills_in_the_middle_of_faults_lose_nothing_of_a_log_on_disk() {
+    kill_in_the_middle_of_faults(&Scene::with_disk_log("kills-disk"));
+}
+
+/// How often is `PUMP_TEST_SEARCH_KILLS` (10 without it).
+fn kill_in_the_middle_of_faults(scene: &Scene) {
     let kills: u64 =
         std::env::var("PUMP_TEST_SEARCH_KILLS").map_or(10, |kills| kills.parse().expect("a number"));
-    let scene = Scene::new("kills");
     let proxy = FaultyProxy::start(scene.search.address());
     let mut faults = FAULTS.into_iter().cycle();
     let mut delivered_before_kills = 0;

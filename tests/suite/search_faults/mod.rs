@@ -1,6 +1,7 @@
 //! Faults on every side of a search server: on the way to it, in what it says of records, and in the
 //! pump. Whatever fails and for however long, in the end every record is there once.
 
+mod disk_log;
 mod items;
 mod kills;
 mod way;
@@ -30,6 +31,8 @@ struct Scene {
     search: Arc<SearchServer>,
     folder: TempDir,
     index: &'static str,
+    /// The section of the pipeline file.
+    log: &'static str,
 }
 
 /// The search server of all tests that run now: it takes longer to start than they take.
@@ -46,12 +49,18 @@ fn shared() -> Arc<SearchServer> {
 impl Scene {
     fn new(index: &'static str) -> Self {
         let folder = TempDir::new().expect("a folder");
-        Self { redis: RedisServer::start(), search: shared(), folder, index }
+        Self { redis: RedisServer::start(), search: shared(), folder, index, log: "" }
+    }
+
+    fn with_disk_log(index: &'static str) -> Self {
+        // The folder of the test may be in memory.
+        let log = "log: { type: disk, path: log, ephemeral: true, max_size: 256MiB }\n";
+        Self { log, ..Self::new(index) }
     }
 
     /// From the gateway's lists to a search server at these addresses.
     fn pipeline(&self, endpoints: &[&str]) -> String {
-        pipeline(&self.redis, endpoints, self.index)
+        pipeline(&self.redis, endpoints, self.index) + self.log
     }
 
     fn start(&self, endpoints: &[&str]) -> PumpProcess {
@@ -67,6 +76,13 @@ impl Scene {
         let (status, reply) = self.search.request(method, path, body);
         assert!(status < 300, "{method} {path}: {status} {reply}");
         reply
+    }
+
+    /// How many documents there are.
+    fn count(&self) -> u64 {
+        self.ask("POST", &format!("/{}/_refresh", self.index), &Value::Null);
+        let counted = self.ask("GET", &format!("/{}/_count", self.index), &Value::Null);
+        counted["count"].as_u64().expect("a number")
     }
 
     /// How often each record is in the index, by its number.
