@@ -1,6 +1,7 @@
 //! From a pipeline file to a pump: check what only the plugins know, then open everything.
 
 pub(crate) mod log;
+mod replay;
 
 use std::path::PathBuf;
 use std::sync::Arc;

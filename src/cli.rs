@@ -7,6 +7,8 @@ use clap::{Args, Parser, Subcommand};
 use pump_core::config::ConfigErrors;
 use pump_core::plugin::{Mode, Registry};
 
+use crate::moment::Moment;
+use crate::replay::{self, Order};
 use crate::run::Way;
 use crate::{assemble, check, plugins, preview, run};
 
@@ -31,6 +33,13 @@ enum Command {
         /// read of them is kept.
         #[arg(long)]
         accept_gap: bool,
+        /// Send again what the log on disk of a stopped pump has kept, received at this time or later, and end:
+        /// RFC 3339, or a duration ago such as `2h`.
+        #[arg(long, value_name = "TIME", requires = "sinks", conflicts_with = "drain")]
+        from: Option<Moment>,
+        /// To these sinks and no others.
+        #[arg(long, value_name = "A,B", value_delimiter = ',', requires = "from")]
+        sinks: Vec<String>,
     },
     /// Validate a pipeline file and say what it does.
     Check {
@@ -110,7 +119,10 @@ pub(crate) fn main(registry: Registry) -> ExitCode {
 
 fn dispatch(command: Command, registry: &Registry) -> Result<(), Failure> {
     match command {
-        Command::Run { files, drain, accept_gap } => {
+        Command::Run { files, accept_gap, from: Some(from), sinks, .. } => {
+            replay::run(&files.config, registry, &Order { from: from.0, sinks, accept_gap })
+        }
+        Command::Run { files, drain, accept_gap, .. } => {
             let mode = if drain { Mode::Drain } else { Mode::Follow };
             run::run(&files.config, registry, Way { mode, accept_gap })
         }

@@ -3,6 +3,7 @@
 //!
 //! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `preview` (`pump test`),
 //! `demo`, `dead_letters`, `log_command` and `plugins` are its commands; `assemble` makes a pump of a pipeline file;
+//! `replay` sends again what the log on disk has kept;
 //! `reload` makes a running one what the file has become; `admin` serves the endpoints.
 
 mod admin;
@@ -14,10 +15,12 @@ mod dead_letters;
 mod demo;
 mod log_command;
 mod logging;
+mod moment;
 mod output;
 mod plugins;
 mod preview;
 mod reload;
+mod replay;
 mod run;
 mod screen;
 

@@ -34,9 +34,14 @@ pub(crate) fn run(files: &[PathBuf], registry: &Registry, way: Way) -> Result<()
     for note in &plan.notes {
         info!(note, "note on the pipeline file");
     }
+    to_the_end(serve(plan, way, Watched { files, registry, stamp }))
+}
+
+/// Runs on all processors until it is done.
+pub(crate) fn to_the_end(work: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start the runtime")?;
-    let outcome = runtime.block_on(serve(plan, way, Watched { files, registry, stamp }));
+    let outcome = runtime.block_on(work);
     // A write to a dead disk must not hold the process; what it held is not settled.
     runtime.shutdown_timeout(Duration::from_secs(1));
     outcome

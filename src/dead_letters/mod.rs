@@ -11,15 +11,14 @@ mod show;
 mod walker;
 
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 use pump_core::dead_letter::DeadLetterArchive;
 use pump_core::plugin::Registry;
 
 use crate::assemble::{self, Plan};
 use crate::cli::{Failure, Files};
+use crate::run;
 use selection::Which;
 
 #[derive(Debug, Subcommand)]
@@ -74,12 +73,7 @@ impl Common {
 }
 
 pub(crate) fn run(command: DeadLettersCommand, registry: &Registry) -> Result<(), Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let runtime = runtime.context("cannot start the runtime")?;
-    let outcome = runtime.block_on(dispatch(command, registry));
-    // A write to a dead disk must not hold the process; what it held is not settled.
-    runtime.shutdown_timeout(Duration::from_secs(1));
-    outcome
+    run::to_the_end(dispatch(command, registry))
 }
 
 async fn dispatch(command: DeadLettersCommand, registry: &Registry) -> Result<(), Failure> {

@@ -1,15 +1,14 @@
 //! Which letters a command is about.
 
 use std::collections::BTreeSet;
-use std::str::FromStr;
 use std::sync::Arc;
 
 use clap::Args;
-use pump_core::config::ConfigDuration;
 use pump_core::dead_letter::DeadLetter;
 use pump_core::record::Timestamp;
 
 use crate::cli::Failure;
+use crate::moment::Moment;
 
 #[derive(Debug, Clone, Default, Args)]
 pub(crate) struct Which {
@@ -46,28 +45,6 @@ impl Which {
         let Some(sink) = self.sink.as_deref().filter(|sink| !known.contains(*sink)) else { return Ok(()) };
         let names = known.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
         Err(Failure::Usage(format!("there is no sink `{}`; there is {names}", sink.escape_debug())))
-    }
-}
-
-/// A point in time as the command line has it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct Moment(Timestamp);
-
-impl FromStr for Moment {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        if let Ok(ago) = text.parse::<ConfigDuration>() {
-            let (now, ago) = (Timestamp::now(), ago.get());
-            let seconds = now.seconds - ago.as_secs() as i64;
-            return Ok(Self(Timestamp::from_parts(
-                seconds,
-                i64::from(now.nanos) - i64::from(ago.subsec_nanos()),
-            )));
-        }
-        text.parse().map(Self).map_err(|_| {
-            "a time is written as `2026-11-24T08:15:00Z`, or as a duration ago, such as `2h`".to_owned()
-        })
     }
 }
 

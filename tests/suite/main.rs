@@ -2,6 +2,7 @@
 
 mod command_line;
 mod dead_letters;
+mod disk_log;
 mod documents;
 mod gateway;
 mod layout;

@@ -55,6 +55,7 @@ pub use error::{ConfigError, ConfigErrors};
 pub use hash::ConfigHash;
 pub use http_url::HttpUrl;
 pub use load::{load, load_text, pipeline_files};
+pub use nearest::nearest;
 pub use node::{Entry, Location, Mapping, Node, Reference, Value};
 pub use pipeline::{OWN_SOURCE, Pipeline, PluginKeys, SinkEntry, SourceEntry};
 pub use pipeline_schema::pipeline_schema;

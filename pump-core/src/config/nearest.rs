@@ -1,7 +1,7 @@
 //! The nearest right name for a wrong one.
 
 /// The candidate with the fewest edits from `wrong`; `None` when all are too far to be meant.
-pub(super) fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+pub fn nearest<'a>(wrong: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A key as long as this is no slip of the finger, and distances cost the product of lengths.
     const LONGEST: usize = 64;
     if wrong.len() > LONGEST {

@@ -23,7 +23,7 @@ impl Records {
         self.0.values().flat_map(BTreeMap::values).sum()
     }
 
-    fn add(&mut self, frame: &Frame, records: u64) {
+    pub(super) fn add(&mut self, frame: &Frame, records: u64) {
         let Ok((source, _)) = frame.header.names(&frame.content) else { return };
         if !self.0.contains_key(source) {
             self.0.insert(source.to_owned(), BTreeMap::new());

@@ -19,6 +19,7 @@ mod held;
 mod inspect;
 mod open;
 mod read_only;
+mod replay;
 mod saved;
 mod segment;
 mod state;
@@ -41,6 +42,7 @@ pub use held::SavedPosition;
 pub use inspect::{Aside, Damage, LaneReport, Records, Report, SegmentReport, inspect};
 pub use open::{Gap, OpenError};
 pub use read_only::{ReadOnly, ReadOnlyError};
+pub use replay::{Kept, KeptSource, kept};
 pub use saved::{Saved, SavedError};
 pub use storage::Storage;
 

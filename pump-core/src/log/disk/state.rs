@@ -28,6 +28,8 @@ pub(super) struct State {
     heads: Heads,
     /// Everything that was ever durable.
     written: Counts,
+    /// The same, and what is to become durable.
+    appended: Counts,
     next_place: u64,
     /// All places below are on the disk, or went.
     pub(super) durable: u64,
@@ -118,6 +120,7 @@ impl State {
             segments: segments.into(),
             growing: None,
             heads,
+            appended: written.clone(),
             written,
             next_place,
             durable: next_place,
@@ -186,6 +189,7 @@ impl State {
         let first = self.next_place;
         if is_written {
             self.next_place += chunk.len() as u64;
+            self.appended.add(self.heads.number(&head.source, head.kind), chunk.len() as u64);
         }
         self.pending_bytes += chunk.size();
         self.appended_at = Instant::now();
@@ -249,7 +253,8 @@ impl State {
 
     pub(super) fn has_unread(&self, id: LaneId) -> bool {
         let lane = &self.lanes[id.index()];
-        lane.orders == 0 && (self.unread(lane) > 0 || self.pending_bytes > 0)
+        // What it does not take will never wake it, so it must not wait for that.
+        lane.orders == 0 && self.heads.taken(&lane.interest, &self.appended.less(&lane.passed)) > 0
     }
 
     /// The place from which on somebody will read.
