@@ -113,6 +113,7 @@ fn blueprint(log: LogBlueprint, source: Repeating, is_dead: bool, folder: &Path)
         additions: Additions::default(),
         body: None,
         route: Template::constant_of(""),
+        repeats_batches: false,
         settings: LaneSettings {
             batch: BatchDefaults { max_records: 10_000, max_bytes: 4 << 20, max_age: Duration::from_secs(1) },
             max_in_flight: 2,

@@ -284,6 +284,7 @@ impl SinkPlanned {
             additions: additions(&keys),
             body: planned.plan.body,
             route: planned.plan.route,
+            repeats_batches: planned.plan.repeats_batches,
             settings: LaneSettings {
                 batch,
                 max_in_flight: usize::from(keys.max_in_flight),

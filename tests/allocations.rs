@@ -104,6 +104,7 @@ async fn pump(folder: &TempDir, done: tokio::sync::oneshot::Sender<()>) -> Pump 
             additions: Additions::default(),
             body: plan.body,
             route: plan.route,
+            repeats_batches: plan.repeats_batches,
             settings: LaneSettings {
                 batch: plan.batch,
                 max_in_flight: 2,

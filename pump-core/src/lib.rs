@@ -22,6 +22,7 @@ pub mod plugin;
 pub mod preview;
 mod randomness;
 pub mod record;
+mod stable_hash;
 pub mod statistics;
 pub mod template;
 #[cfg(any(test, feature = "testing"))]

@@ -15,6 +15,7 @@
 
 use crate::record::{Civil, Field, Record, Text, Timestamp, UptimeField, Value, View};
 
+mod key;
 mod parse;
 
 pub use parse::TemplateError;

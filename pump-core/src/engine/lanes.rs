@@ -166,7 +166,8 @@ impl Lanes {
         self.known[id.index()].sharing = Some(preparation.sharing().clone());
         self.labels.set(id, LaneLabel::of(&lane));
         change.interests.push(LaneChange { id, name: lane.name.clone(), interest: interest.clone() });
-        let successor = Successor { sink: lane.sink, settings: lane.settings, preparation, interest };
+        let LaneBlueprint { sink, settings, repeats_batches, .. } = lane;
+        let successor = Successor { sink, settings, preparation, interest, repeats_batches };
         change.orders.push((id, Order::Change(Box::new(successor))));
     }
 
@@ -188,6 +189,7 @@ impl Lanes {
             settings: lane.settings,
             preparation,
             is_required: lane.is_required,
+            repeats_batches: lane.repeats_batches,
             log: log.clone(),
             accounting: accounting.clone(),
             statistics: statistics.clone(),

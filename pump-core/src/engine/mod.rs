@@ -102,6 +102,8 @@ pub struct LaneBlueprint {
     pub body: Option<Body>,
     /// How batches are cut apart.
     pub route: Template,
+    /// Whether a batch that was tried has to come again as it was: see [`SinkPlan`](crate::plugin::SinkPlan).
+    pub repeats_batches: bool,
     /// Batches, retries and limits.
     pub settings: LaneSettings,
 }

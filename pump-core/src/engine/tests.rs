@@ -14,6 +14,7 @@ use crate::plugin::{Answer, Answers, SinkError};
 use crate::statistics::LaneState;
 use crate::testing::{ListSource, MemoryStore, Reaction, ScriptedSink, blueprint, lane};
 
+mod cuts;
 mod disk;
 mod reload;
 

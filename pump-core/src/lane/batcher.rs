@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use super::cuts::Repeats;
 use crate::log::Placed;
 use crate::plugin::{BatchDefaults, Encoded, Part};
 
@@ -28,11 +29,13 @@ pub(crate) struct Limits {
 
 /// A cut batch, before it is given its lane's settings.
 #[derive(Debug, Clone)]
-pub(crate) struct Cut {
+pub(crate) struct CutBatch {
     pub(crate) route: Arc<str>,
     pub(crate) parts: Vec<Part>,
     pub(crate) len: usize,
     pub(crate) size: usize,
+    /// Whether the log knows which records are in it: it repeats a batch of an earlier process.
+    pub(crate) is_stored: bool,
 }
 
 /// The open batches of a lane.
@@ -41,7 +44,8 @@ pub(crate) struct Batcher {
     limits: Limits,
     /// Oldest first.
     open: VecDeque<Open>,
-    ready: VecDeque<Cut>,
+    ready: VecDeque<CutBatch>,
+    repeats: Repeats,
     held: usize,
     /// Bytes of chunks read so far: the ruler that spans are measured with.
     read: usize,
@@ -49,7 +53,7 @@ pub(crate) struct Batcher {
 
 #[derive(Debug)]
 struct Open {
-    cut: Cut,
+    cut: CutBatch,
     since: Instant,
     /// What `read` was before its first chunk.
     from: usize,
@@ -64,9 +68,46 @@ pub(crate) struct Item<'a> {
     pub(crate) size: usize,
 }
 
+impl CutBatch {
+    pub(crate) fn new(route: Arc<str>) -> Self {
+        Self { route, parts: Vec::new(), len: 0, size: 0, is_stored: false }
+    }
+
+    /// Adds a record behind all others.
+    pub(crate) fn push(&mut self, item: &Item<'_>) {
+        self.len += 1;
+        self.size += item.size;
+        match self.parts.last_mut() {
+            Some(part) if part.placed.first == item.placed.first => part.push(item.index),
+            _ => {
+                let (placed, encoded) = (item.placed.clone(), item.encoded.cloned());
+                let mut part = Part { placed, encoded, runs: Vec::new() };
+                part.push(item.index);
+                self.parts.push(part);
+            }
+        }
+    }
+}
+
 impl Batcher {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, open: VecDeque::new(), ready: VecDeque::new(), held: 0, read: 0 }
+        let repeats = Repeats::default();
+        Self { limits, open: VecDeque::new(), ready: VecDeque::new(), repeats, held: 0, read: 0 }
+    }
+
+    /// Records that belong to those batches go into them, from now on.
+    pub(crate) fn repeat(&mut self, repeats: Repeats) {
+        self.repeats = repeats;
+    }
+
+    /// Whether batches of an earlier process are not complete yet.
+    pub(crate) fn is_repeating(&self) -> bool {
+        !self.repeats.is_empty()
+    }
+
+    /// Nothing comes any more that could complete them.
+    pub(crate) fn end_repeats(&mut self) {
+        self.repeats.give_up_all(&mut self.ready);
     }
 
     /// A chunk's records follow.
@@ -81,6 +122,9 @@ impl Batcher {
 
     /// Adds a record to its route's open batch; cuts what is full.
     pub(crate) fn push(&mut self, now: Instant, route: &str, item: Item<'_>) {
+        if self.is_repeating() && self.repeats.take(&item, self.read, &mut self.ready) {
+            return;
+        }
         let mut position = self.find(route);
         if let Some(index) = position {
             let cut = &self.open[index].cut;
@@ -90,24 +134,14 @@ impl Batcher {
             }
         }
         let index = position.unwrap_or_else(|| {
-            let cut = Cut { route: route.into(), parts: Vec::new(), len: 0, size: 0 };
+            let cut = CutBatch::new(route.into());
             let from = self.read - item.placed.chunk().size();
             self.open.push_back(Open { cut, since: now, from });
             self.open.len() - 1
         });
         self.held += item.size;
         let cut = &mut self.open[index].cut;
-        cut.len += 1;
-        cut.size += item.size;
-        match cut.parts.last_mut() {
-            Some(part) if part.placed.first == item.placed.first => part.push(item.index),
-            _ => {
-                let (placed, encoded) = (item.placed.clone(), item.encoded.cloned());
-                let mut part = Part { placed, encoded, runs: Vec::new() };
-                part.push(item.index);
-                cut.parts.push(part);
-            }
-        }
+        cut.push(&item);
         let is_full = cut.len >= self.limits.batch.max_records || cut.size >= self.limits.batch.max_bytes;
         if is_full {
             self.cut(index);
@@ -118,7 +152,8 @@ impl Batcher {
     }
 
     /// Cuts what spans too much of the log. Called after each chunk.
-    pub(crate) fn end_chunk(&mut self) {
+    pub(crate) fn end_chunk(&mut self, placed: &Placed) {
+        self.repeats.end_chunk(placed, self.read, &self.limits, &mut self.ready);
         while self.open.front().is_some_and(|open| self.read - open.from > self.limits.max_span) {
             self.cut(0);
         }
@@ -133,6 +168,7 @@ impl Batcher {
 
     /// Cuts everything.
     pub(crate) fn cut_all(&mut self) {
+        self.end_repeats();
         while !self.open.is_empty() {
             self.cut(0);
         }
@@ -144,7 +180,7 @@ impl Batcher {
     }
 
     /// The next cut batch.
-    pub(crate) fn pop(&mut self) -> Option<Cut> {
+    pub(crate) fn pop(&mut self) -> Option<CutBatch> {
         self.ready.pop_front()
     }
 
@@ -155,7 +191,7 @@ impl Batcher {
 
     /// Whether there is an open batch.
     pub(crate) fn is_open(&self) -> bool {
-        !self.open.is_empty()
+        !self.open.is_empty() || self.is_repeating()
     }
 
     fn find(&self, route: &str) -> Option<usize> {

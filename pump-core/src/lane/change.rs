@@ -38,6 +38,7 @@ pub(crate) struct Successor {
     pub(crate) settings: LaneSettings,
     pub(crate) preparation: Preparation,
     pub(crate) interest: LaneInterest,
+    pub(crate) repeats_batches: bool,
 }
 
 impl Lane {
@@ -79,9 +80,10 @@ impl Lane {
     }
 
     fn adopt(&mut self, successor: Successor) {
-        let Successor { sink, settings, preparation, interest } = successor;
+        let Successor { sink, settings, preparation, interest, repeats_batches } = successor;
         (self.parts.sink, self.parts.settings, self.parts.preparation) = (sink, settings, preparation);
         self.parts.is_required = interest.is_required;
+        self.parts.repeats_batches = repeats_batches;
         self.leave(&interest);
         self.forget();
         self.again.extend(self.tracker.open_chunks());

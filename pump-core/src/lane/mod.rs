@@ -13,9 +13,11 @@
 //! aside, so that they do not hold up the others.
 
 mod answers;
+mod attempt;
 mod availability;
 mod batcher;
 mod change;
+mod cuts;
 mod end;
 mod outcome;
 mod prepare;
@@ -32,11 +34,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep_until, timeout, timeout_at};
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{info, warn};
 
 #[cfg(any(test, feature = "testing"))]
-pub(crate) use batcher::Cut;
+pub(crate) use batcher::CutBatch;
 pub(crate) use batcher::{Batcher, Limits};
 pub(crate) use change::{Order, Successor};
 pub(crate) use prepare::{Encodings, Preparation, Sharing};
@@ -44,16 +46,17 @@ pub use retry::RetrySettings;
 
 use crate::accounting::{Accounting, LaneId, Outcome};
 use crate::dead_letter::Burial;
-use crate::log::{Log, Placed};
+use crate::log::{Log, Placed, Places};
 use crate::plugin::{Answers, Batch, BatchDefaults, Deadline, DynSink, SinkError};
 use crate::randomness::Randomness;
 use crate::record::IdKey;
 use crate::statistics::{LaneState, Statistics};
 use availability::Availability;
+use cuts::Repeats;
 use rate::RateLimit;
 use retry::History;
 use tracker::{Open, Tracker};
-use waiting::{Pending, Waiting};
+use waiting::Waiting;
 
 /// How long a probe or the closing of a sink may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -94,6 +97,8 @@ pub(crate) struct LaneParts {
     pub(crate) settings: LaneSettings,
     pub(crate) preparation: Preparation,
     pub(crate) is_required: bool,
+    /// Whether a batch that may be at its destination has to stay as it is.
+    pub(crate) repeats_batches: bool,
     pub(crate) log: Arc<dyn Log>,
     pub(crate) accounting: Accounting,
     pub(crate) statistics: Arc<Statistics>,
@@ -130,6 +135,8 @@ pub(crate) struct Lane {
     waiting: Waiting,
     /// Read under other settings, and to be prepared once more before anything new is read.
     again: VecDeque<Open>,
+    /// What an earlier process has closed above the cursor, as far as it was not read yet.
+    closed_before: Places,
     /// A reload took the sink out; another may put it back.
     is_removed: bool,
     work: JoinSet<Done>,
@@ -157,6 +164,7 @@ impl Lane {
             tracker: Tracker::default(),
             waiting: Waiting::new(parts.settings.max_in_flight),
             again: VecDeque::new(),
+            closed_before: Places::default(),
             is_removed: false,
             work: JoinSet::new(),
             in_flight: 0,
@@ -171,6 +179,7 @@ impl Lane {
     /// Runs until the engine says that it ends.
     pub(crate) async fn run(mut self) {
         self.parts.sink.start();
+        self.go_on();
         loop {
             let phase = *self.parts.phase.borrow_and_update();
             if let Phase::Stopping(deadline) = phase {
@@ -223,6 +232,8 @@ impl Lane {
             phase != Phase::Running && !self.has_unread() && !self.waiting.is_full(self.in_flight);
         if is_hurried {
             self.batcher.cut_all();
+        } else if self.batcher.is_repeating() && !self.has_unread() {
+            self.batcher.end_repeats();
         }
         while self.availability.is_open() && self.rate.as_mut().is_none_or(|rate| rate.ready_at(now) <= now) {
             // An open batch goes on growing while no slot is free for it.
@@ -233,7 +244,7 @@ impl Lane {
                 Some(pending) => pending,
                 None if self.waiting.is_full(self.in_flight) => break,
                 None => match self.batcher.pop() {
-                    Some(cut) => Pending::new(self.batch(cut), now),
+                    Some(cut) => self.pending(cut, now),
                     None => break,
                 },
             };
@@ -281,10 +292,29 @@ impl Lane {
         next.map_or(at, |next| next.min(at))
     }
 
+    /// Takes up what an earlier process has left.
+    fn go_on(&mut self) {
+        let cuts = self.parts.log.cuts(self.parts.id);
+        self.closed_before = cuts.closed.clone();
+        if self.parts.repeats_batches {
+            let configuration = self.parts.preparation.configuration();
+            self.batcher.repeat(Repeats::new(cuts, configuration));
+        }
+    }
+
     fn take(&mut self, placed: &Placed) {
         self.tracker.read(placed);
+        let closed = self.closed_before.within(placed.first..placed.end()).flatten();
+        let closed = closed.filter(|place| self.tracker.close(*place)).count();
+        self.closed_before.remove_below(placed.end());
+        // The destination has them; only the cursor did not say so.
+        self.parts.accounting.lane_closed(self.parts.id, Outcome::Duplicate, closed);
         let rest = self.tracker.rest_of_last();
-        self.prepare(placed, rest.as_ref());
+        if rest.is_some() || closed == 0 {
+            self.prepare(placed, rest.as_ref());
+        } else {
+            self.parts.log.advance(self.parts.id, self.tracker.cursor());
+        }
     }
 
     /// Closes what is not to be delivered of a chunk, or of those records of it, and batches the rest.
@@ -302,42 +332,6 @@ impl Lane {
         };
         accounting.lane_closed(*id, outcome, count);
         log.advance(*id, self.tracker.cursor());
-    }
-
-    fn batch(&self, cut: batcher::Cut) -> Batch {
-        let batcher::Cut { route, parts, len, size } = cut;
-        let edits = self.parts.preparation.edits.clone();
-        Batch { parts, len, size, route, edits, id_key: self.parts.id_key.clone() }
-    }
-
-    /// What is left of a batch once its source has lost some of its partitions.
-    fn without_revoked(&mut self, pending: Pending) -> Option<Pending> {
-        let is_revoked = |part: &crate::plugin::Part| part.placed.chunk().head().partition.is_revoked();
-        if !pending.batch.parts.iter().any(is_revoked) {
-            return Some(pending);
-        }
-        let revoked: Vec<bool> = pending.batch.places().map(|(part, _)| is_revoked(part)).collect();
-        self.close_numbers(&pending.batch, Outcome::Revoked, |number| revoked[number]);
-        let batch = pending.batch.subset(|number| !revoked[number])?;
-        Some(Pending { batch: Arc::new(batch), ..pending })
-    }
-
-    fn attempt(&mut self, pending: Pending, now: Instant) {
-        let Pending { batch, history, .. } = pending;
-        if let Some(rate) = &mut self.rate {
-            rate.take(batch.len(), now);
-        }
-        debug!(sink = &*self.parts.name, records = batch.len(), route = batch.route(), "delivery starts");
-        let (sink, limit) = (self.parts.sink.clone(), self.parts.settings.timeout);
-        self.in_flight += 1;
-        self.work.spawn(async move {
-            let deadline = Deadline::after(limit);
-            let result = match timeout_at(deadline.instant(), sink.deliver(&batch, deadline)).await {
-                Ok(result) => result,
-                Err(elapsed) => Err(SinkError::retry(format!("no answer within {limit:?}"), elapsed)),
-            };
-            Done::Delivered { batch, history, took: now.elapsed(), result }
-        });
     }
 
     fn pause(&mut self, reason: &str) {

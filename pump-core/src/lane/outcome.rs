@@ -14,6 +14,7 @@ use super::{Done, Lane, LaneParts};
 use crate::accounting::Outcome;
 use crate::bugs::{self, Bug};
 use crate::dead_letter::DeadLetter;
+use crate::log::Places;
 use crate::plugin::{Answers, Batch, SinkError, SinkErrorKind};
 use crate::record::Timestamp;
 use crate::statistics::LaneState;
@@ -91,7 +92,8 @@ impl Lane {
         match error.kind() {
             SinkErrorKind::Unavailable => {
                 self.pause(&text);
-                self.waiting.push(Pending { batch, history, not_before: Instant::now(), keeps_slot: true });
+                let not_before = Instant::now();
+                self.waiting.push(Pending { batch, history, not_before, keeps_slot: true, is_stored: true });
             }
             SinkErrorKind::TooLarge if batch.len() > 1 => self.halve(&batch, history),
             SinkErrorKind::TooLarge => self.bury(&batch, vec![(0, "too_large", text.into())]),
@@ -117,7 +119,8 @@ impl Lane {
         match self.parts.settings.retry.judge(&mut history, failure) {
             Verdict::Again { at } => {
                 let keeps_slot = !is_part || !self.waiting.has_room_aside();
-                self.waiting.push(Pending { batch, history, not_before: at, keeps_slot });
+                let is_stored = !is_part;
+                self.waiting.push(Pending { batch, history, not_before: at, keeps_slot, is_stored });
             }
             Verdict::Halve => self.halve(&batch, history),
             Verdict::GiveUp(reason) => {
@@ -132,8 +135,7 @@ impl Lane {
         let half = batch.len().div_ceil(2);
         let halves = [batch.subset(|number| number < half), batch.subset(|number| number >= half)];
         for batch in halves.into_iter().flatten() {
-            let batch = Arc::new(batch);
-            self.waiting.push(Pending { batch, history, not_before: Instant::now(), keeps_slot: true });
+            self.waiting.push(Pending { history, ..Pending::new(batch, Instant::now()) });
         }
     }
 
@@ -166,14 +168,23 @@ impl Lane {
         mut is_meant: impl FnMut(usize) -> bool,
     ) {
         let mut count = 0;
+        let mut closed = Places::default();
         for (number, (part, index)) in batch.places().enumerate() {
             if is_meant(number) {
-                let was_open = self.tracker.close(part.placed.first + u64::from(index));
+                let place = part.placed.first + u64::from(index);
+                let was_open = self.tracker.close(place);
                 debug_assert!(was_open, "a record has one outcome");
                 count += usize::from(was_open);
+                if self.parts.repeats_batches {
+                    closed.push(place..place + 1);
+                }
             }
         }
         if count > 0 {
+            // Before the cursor moves: a cut of which a part lies below it is then known to be closed.
+            if self.parts.repeats_batches {
+                self.parts.log.close_places(self.parts.id, &closed);
+            }
             self.parts.accounting.lane_closed(self.parts.id, outcome, count);
             self.parts.log.advance(self.parts.id, self.tracker.cursor());
         }

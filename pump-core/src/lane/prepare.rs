@@ -17,6 +17,7 @@ use crate::filter::Filter;
 use crate::log::Placed;
 use crate::plugin::{Body, Encoded};
 use crate::record::{Chunk, Record, View};
+use crate::stable_hash::StableHasher;
 use crate::template::Template;
 
 /// The encodings of one chunk that lanes share.
@@ -108,6 +109,15 @@ impl Preparation {
         &self.sharing
     }
 
+    /// A hash of what makes a batch what it is, other than which records are in it; the same in every process.
+    pub(crate) fn configuration(&self) -> u64 {
+        let mut hasher = StableHasher::new("configuration of a cut");
+        hasher.text(self.sharing.key.as_bytes());
+        hasher.text(self.body.as_ref().map_or(&[], |body| body.terminator));
+        hasher.text(self.route.key().as_bytes());
+        hasher.finish()
+    }
+
     /// Hands the chunk's records to the batcher, `among` them only if there is such a choice; calls
     /// `filtered` with the index of each that the lane does not want.
     pub(crate) fn prepare(
@@ -155,7 +165,7 @@ impl Preparation {
                 }
             }
         }
-        batcher.end_chunk();
+        batcher.end_chunk(placed);
     }
 
     fn encode(

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use proptest::prelude::*;
 use tokio::time::Instant;
 
-use super::batcher::{Batcher, Cut, Item, Limits, MAX_ROUTES};
+use super::batcher::{Batcher, CutBatch, Item, Limits, MAX_ROUTES};
 use super::rate::RateLimit;
 use super::retry::{Failure, HALVE_AFTER, History, RetrySettings, STUCK_AFTER, Verdict};
 use super::tracker::Tracker;
@@ -18,7 +18,7 @@ use crate::log::Placed;
 use crate::plugin::{Batch, BatchDefaults, Part};
 use crate::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp};
 
-fn placed(first: u64, records: usize) -> Placed {
+pub(super) fn placed(first: u64, records: usize) -> Placed {
     let bytes = Bytes::from("{}".repeat(records));
     let head = ChunkHead {
         source: "test".into(),
@@ -104,7 +104,7 @@ struct Collector {
 }
 
 impl Collector {
-    fn take(&mut self, cut: Cut) {
+    fn take(&mut self, cut: CutBatch) {
         let Limits { batch, .. } = self.limits;
         assert!(cut.len > 0 && cut.len <= batch.max_records);
         assert!(cut.size <= batch.max_bytes || cut.len == 1, "{} of {}", cut.size, batch.max_bytes);
@@ -166,7 +166,7 @@ proptest! {
                         let item = Item { placed: &placed, encoded: None, index: index as u32, size };
                         batcher.push(now, &route, item);
                     }
-                    batcher.end_chunk();
+                    batcher.end_chunk(&placed);
                 }
             }
         }
@@ -185,14 +185,14 @@ fn an_open_batch_does_not_span_more_of_the_log_than_it_may() {
     let rare = placed(0, 1);
     batcher.begin_chunk(rare.chunk().size());
     batcher.push(now, "rare", Item { placed: &rare, encoded: None, index: 0, size: 2 });
-    batcher.end_chunk();
+    batcher.end_chunk(&rare);
     let mut first = 1;
     while !batcher.is_ready() {
         let common = placed(first, 10);
         first += 10;
         batcher.begin_chunk(common.chunk().size());
         batcher.push(now, "common", Item { placed: &common, encoded: None, index: 0, size: 2 });
-        batcher.end_chunk();
+        batcher.end_chunk(&common);
         assert!(first < 1_000, "the rare batch is never cut");
     }
     assert_eq!(&*batcher.pop().expect("it was cut").route, "rare");
@@ -306,7 +306,7 @@ fn pending(keeps_slot: bool, not_before: Instant) -> Pending {
         edits: Arc::new(Edits::default()),
         id_key: Arc::new(IdKey::default()),
     };
-    Pending { batch: Arc::new(batch), history: History::default(), not_before, keeps_slot }
+    Pending { batch: Arc::new(batch), history: History::default(), not_before, keeps_slot, is_stored: false }
 }
 
 #[derive(Debug, Clone, Copy)]

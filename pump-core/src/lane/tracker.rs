@@ -66,10 +66,10 @@ impl Tracker {
         self.end = placed.end();
     }
 
-    /// The open records of the chunk that was read last, if some of it was closed before.
+    /// The open records of the chunk that was read last, if some are open and some were closed before.
     pub(crate) fn rest_of_last(&self) -> Option<Open> {
         let last = self.chunks.back()?;
-        let placed = last.placed.clone().filter(|placed| placed.skip() > 0)?;
+        let placed = last.placed.clone().filter(|placed| last.open_count < placed.chunk().len())?;
         Some(Open { placed, bits: last.open.clone() })
     }
 

@@ -21,12 +21,20 @@ pub(crate) struct Pending {
     pub(crate) history: History,
     pub(crate) not_before: Instant,
     pub(crate) keeps_slot: bool,
+    /// Whether the log knows which records are in it.
+    pub(crate) is_stored: bool,
 }
 
 impl Pending {
     /// A batch that was never tried.
     pub(crate) fn new(batch: Batch, now: Instant) -> Self {
-        Self { batch: Arc::new(batch), history: History::default(), not_before: now, keeps_slot: true }
+        Self {
+            batch: Arc::new(batch),
+            history: History::default(),
+            not_before: now,
+            keeps_slot: true,
+            is_stored: false,
+        }
     }
 }
 

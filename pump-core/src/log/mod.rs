@@ -5,6 +5,7 @@
 //! it. Nobody pushes: a full log makes sources wait for room, and an empty one makes lanes wait for
 //! chunks.
 
+mod cut;
 pub mod disk;
 mod memory;
 mod settlement;
@@ -15,6 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+pub use cut::{Cut, Cuts, Places, PlacesError};
 pub use memory::MemoryLog;
 
 use crate::accounting::LaneId;
@@ -145,6 +147,19 @@ pub trait Log: Send + Sync {
 
     /// The lane has closed every place below `cursor` that it takes.
     fn advance(&self, lane: LaneId, cursor: u64);
+
+    /// Remembers which records go into a batch; returns when that is durable. Never, if the log cannot go on.
+    /// A log that does not outlive the process has nothing to remember.
+    async fn store_cut(&self, _lane: LaneId, _cut: Cut) {}
+
+    /// Those places have an outcome, although the cursor may be below. Called before [`Self::advance`], by lanes
+    /// that store cuts.
+    fn close_places(&self, _lane: LaneId, _places: &Places) {}
+
+    /// What an earlier process has left of a lane's batches: what of it is closed, and what was cut and is not.
+    fn cuts(&self, _lane: LaneId) -> Cuts {
+        Cuts::default()
+    }
 
     /// These lanes take something else from now on, all at the same moment: what they have not read is
     /// left behind if they take it no longer, and accepted if they take it now. The next [`LaneId`] is a

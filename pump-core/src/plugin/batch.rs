@@ -121,6 +121,14 @@ impl Batch {
         self.parts.iter().flat_map(|part| part.indices().map(move |index| (part, index)))
     }
 
+    /// The same as runs, ascending.
+    pub(crate) fn runs_of_places(&self) -> impl Iterator<Item = Range<u64>> {
+        self.parts.iter().flat_map(|part| {
+            let first = part.placed.first;
+            part.runs.iter().map(move |run| first + u64::from(run.start)..first + u64::from(run.end))
+        })
+    }
+
     /// The records whose numbers (0 for the batch's first) are wanted; `None` when none is.
     pub(crate) fn subset(&self, mut is_wanted: impl FnMut(usize) -> bool) -> Option<Self> {
         let (route, edits, id_key) = (self.route.clone(), self.edits.clone(), self.id_key.clone());

@@ -8,6 +8,7 @@
 mod answers;
 mod batch;
 mod deadline;
+mod digest;
 mod error;
 mod registry;
 mod sink;
@@ -17,6 +18,7 @@ pub use crate::config::Format;
 pub use answers::{Answer, Answers};
 pub use batch::{Batch, Entry, Slice, Slices};
 pub use deadline::Deadline;
+pub use digest::BatchDigest;
 pub use error::{PlanError, SinkError, SinkErrorKind, SourceError};
 pub use registry::{OpenSink, OpenSource, PlanSink, PlanSource, PlannedSink, PlannedSource, Registry};
 pub use sink::{BatchDefaults, Body, DynSink, Sink, SinkContext, SinkPlan};

@@ -60,6 +60,11 @@ pub struct SinkPlan {
     pub targets: Vec<String>,
     /// Whether `add` has a place in what the sink writes.
     pub takes_additions: bool,
+    /// Whether a batch has to come again exactly as it was once it was tried, because the sink names what it
+    /// writes by [`Batch::digest`]. The engine then makes it durable which records are in a batch before its
+    /// first attempt, and repeats the batch after a restart; with the memory log only while the process lives.
+    /// Halves of a batch, and what is left of one that was answered in part, are batches of their own.
+    pub repeats_batches: bool,
 }
 
 /// How records become bytes.

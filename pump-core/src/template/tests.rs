@@ -180,3 +180,13 @@ fn a_pattern_has_a_gap_for_each_date_and_field() {
     assert_eq!(pattern("tyk-{api_id}-%Y%%"), "tyk-*-*%");
     assert_eq!(pattern("tyk"), "tyk");
 }
+
+#[test]
+fn the_key_of_a_template_is_what_could_have_been_written() {
+    for text in ["", "a/%Y-%m-%d/%H%M%S", "100%%/{api_id}/%j-%y", "%Y/{kind}{source}"] {
+        let template = Template::parse(text).expect("it is one");
+        assert_eq!(template.key(), text);
+    }
+    let (constant, date) = (Template::constant_of("%Y{a}"), Template::parse("%Y{a}").expect("it is one"));
+    assert_ne!(constant.key(), date.key());
+}

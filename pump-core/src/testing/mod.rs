@@ -22,7 +22,7 @@ use crate::edit::Edits;
 use crate::encode::{Additions, Encoder};
 use crate::engine::{Blueprint, LaneBlueprint, LogBlueprint, SourceBlueprint};
 use crate::filter::Filter;
-use crate::lane::{Batcher, Cut, LaneSettings, Limits, Preparation, RetrySettings};
+use crate::lane::{Batcher, CutBatch, LaneSettings, Limits, Preparation, RetrySettings};
 use crate::log::Placed;
 use crate::plugin::{Batch, BatchDefaults, Body, DynSource, Mode};
 use crate::randomness::Randomness;
@@ -76,7 +76,7 @@ pub fn batch(bodies: &[&str], route: &str) -> Batch {
     let mut batcher = Batcher::new(limits);
     preparation.prepare(Instant::now(), &Placed::new(0, parsed.chunk), None, &mut batcher, |_| {});
     batcher.cut_all();
-    let Cut { route, parts, len, size } = batcher.pop().expect("there is at least one body");
+    let CutBatch { route, parts, len, size, .. } = batcher.pop().expect("there is at least one body");
     Batch { parts, len, size, route, edits, id_key: Arc::default() }
 }
 
@@ -108,6 +108,7 @@ pub fn lane(name: &str, sink: &ScriptedSink) -> LaneBlueprint {
         additions: Additions::default(),
         body: Some(Body { encoder: Arc::new(WireEncoder), terminator: b"\n" }),
         route: Template::constant_of(""),
+        repeats_batches: false,
         settings: LaneSettings {
             batch: BatchDefaults { max_records: 10, max_bytes: 64 << 10, max_age: Duration::from_secs(1) },
             max_in_flight: 2,

@@ -97,6 +97,7 @@ impl Sink for ElasticsearchSink {
             route,
             targets: config.endpoints.iter().map(|endpoint| endpoint.target()).collect(),
             takes_additions: true,
+            repeats_batches: false,
         })
     }
 

@@ -68,6 +68,7 @@ impl Sink for FileSink {
             route,
             targets: Vec::new(),
             takes_additions: config.encoding == Encoding::Ndjson,
+            repeats_batches: false,
         })
     }
 

@@ -27,6 +27,7 @@ impl Sink for NullSink {
             route: Template::constant_of(""),
             targets: Vec::new(),
             takes_additions: true,
+            repeats_batches: false,
         })
     }
 

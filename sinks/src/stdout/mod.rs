@@ -38,6 +38,7 @@ impl Sink for StdoutSink {
             route: Template::constant_of(""),
             targets: Vec::new(),
             takes_additions: config.encoding == Encoding::Ndjson,
+            repeats_batches: false,
         })
     }
 

@@ -47,8 +47,9 @@ pub use saved::{Saved, SavedError};
 pub use storage::Storage;
 
 use super::settlement::SettledSender;
-use super::{LaneChange, Log, LogError, Placed, Reservation};
+use super::{Cut, Cuts, LaneChange, Log, LogError, Placed, Places, Reservation};
 use crate::accounting::{Accounting, LaneId};
+use crate::bugs::{self, Bug};
 use crate::record::Chunk;
 use open::{Recovered, recover};
 use segment::{FrameReader, file_name};
@@ -129,6 +130,7 @@ impl Opened {
             readable: Notify::new(),
             work: Notify::new(),
             closed: Notify::new(),
+            cut: Notify::new(),
             damage: Mutex::default(),
         }
     }
@@ -152,6 +154,8 @@ pub struct DiskLog {
     work: Notify,
     /// A lane has closed something.
     closed: Notify,
+    /// Cuts became durable.
+    cut: Notify,
     /// Why a lane could not read: the writer ends with it.
     damage: Mutex<Option<LogError>>,
 }
@@ -268,6 +272,30 @@ impl Log for DiskLog {
         if is_drained {
             self.closed.notify_waiters();
         }
+    }
+
+    async fn store_cut(&self, lane: LaneId, cut: Cut) {
+        let number = self.state().store_cut(lane, cut);
+        self.work.notify_one();
+        if bugs::is(Bug::CutNotDurable) {
+            return;
+        }
+        loop {
+            let mut durable = std::pin::pin!(self.cut.notified());
+            durable.as_mut().enable();
+            if self.state().is_cut_durable(number) {
+                return;
+            }
+            durable.await;
+        }
+    }
+
+    fn close_places(&self, lane: LaneId, places: &Places) {
+        self.state().close_places(lane, places);
+    }
+
+    fn cuts(&self, lane: LaneId) -> Cuts {
+        self.state().cuts(lane)
     }
 
     fn change_lanes(&self, changes: Vec<LaneChange>) {

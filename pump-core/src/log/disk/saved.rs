@@ -9,6 +9,7 @@ use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
 use super::held::SavedPosition;
+use crate::log::Cuts;
 
 /// The file's name.
 pub(crate) const FILE: &str = "state";
@@ -30,6 +31,9 @@ pub struct Saved {
     pub held_from: u64,
     /// Each lane's cursor, by the name of its sink.
     pub cursors: BTreeMap<String, u64>,
+    /// What is to be remembered of lanes' batches, by the name of the sink; only where there is something.
+    #[serde(default)]
+    pub(crate) cuts: BTreeMap<String, Cuts>,
     /// What sources need not give again.
     pub held: Vec<SavedPosition>,
     /// Runs of places that are lost, and were accepted as such.

@@ -14,7 +14,7 @@ use super::segment::Frame;
 use super::tail::{Cached, Tail};
 use crate::accounting::{Accounting, LaneId};
 use crate::log::settlement::SettledSender;
-use crate::log::{LaneChange, LaneInterest, Placed};
+use crate::log::{Cut, Cuts, LaneChange, LaneInterest, Placed, Places};
 use crate::record::{Chunk, Timestamp};
 
 /// How many times what may wait in memory sources may reserve together.
@@ -46,6 +46,11 @@ pub(super) struct State {
     lanes: Vec<Lane>,
     /// Lanes of an earlier process that have not come yet.
     starts: BTreeMap<String, Start>,
+    /// What they have left of their batches.
+    left_cuts: BTreeMap<String, Cuts>,
+    /// How many cuts were stored, and how many of them are durable.
+    stored_cuts: u64,
+    durable_cuts: u64,
     /// What was appended, durable or not: sources need not give it again while this process lives.
     held: Held,
     /// What is durable of that: it alone is remembered.
@@ -89,6 +94,7 @@ struct Lane {
     given: u64,
     /// Everything that it was given below this place has an outcome.
     closed: u64,
+    cuts: Cuts,
 }
 
 /// What a lane that wants its next chunk is told.
@@ -132,6 +138,9 @@ impl State {
             is_disk_full: false,
             lanes: Vec::new(),
             starts,
+            left_cuts: saved.cuts,
+            stored_cuts: 0,
+            durable_cuts: 0,
             held_durable: Held::restore(held.save()),
             held,
             tail: Tail::new(tail_size),
@@ -361,6 +370,30 @@ impl State {
         lane.closed = lane.closed.max(cursor);
     }
 
+    /// A batch of a lane is about to be delivered. Returns the number to ask for.
+    pub(super) fn store_cut(&mut self, id: LaneId, cut: Cut) -> u64 {
+        self.lanes[id.index()].cuts.store(cut);
+        self.stored_cuts += 1;
+        self.stored_cuts
+    }
+
+    pub(super) fn is_cut_durable(&self, number: u64) -> bool {
+        self.durable_cuts >= number
+    }
+
+    /// Whether a lane waits for a cut to be durable.
+    pub(super) fn is_cut_wanted(&self) -> bool {
+        self.durable_cuts < self.stored_cuts
+    }
+
+    pub(super) fn close_places(&mut self, id: LaneId, places: &Places) {
+        self.lanes[id.index()].cuts.close(places);
+    }
+
+    pub(super) fn cuts(&self, id: LaneId) -> Cuts {
+        self.lanes[id.index()].cuts.clone()
+    }
+
     /// The lowest place that a lane still needs.
     fn cursor(&self, lane: &Lane) -> u64 {
         if lane.closed < lane.given {
@@ -437,6 +470,8 @@ impl State {
             match self.lanes.get_mut(id.index()) {
                 Some(lane) => {
                     lane.orders += 1;
+                    // What its sink becomes begins with batches of its own.
+                    lane.cuts.cuts.clear();
                     let before = std::mem::replace(&mut lane.interest, interest);
                     let lane = &self.lanes[id.index()];
                     let unread = self.written.less(&lane.passed);
@@ -460,6 +495,7 @@ impl State {
         }
         // Who has not come by now is not in the pipeline any more.
         self.starts.clear();
+        self.left_cuts.clear();
     }
 
     /// A lane goes on where one of its name ended in an earlier process. A new one begins at the oldest record
@@ -474,7 +510,8 @@ impl State {
             Start { place, at: Position { segment: place, offset: 0 }, passed }
         });
         let Start { place, at, passed } = start;
-        Lane { name, interest, orders: 0, place, at, passed, given: place, closed: place }
+        let cuts = self.left_cuts.remove(&*name).unwrap_or_default();
+        Lane { name, interest, orders: 0, place, at, passed, given: place, closed: place, cuts }
     }
 
     pub(super) fn resume(&mut self, id: LaneId) {
@@ -482,19 +519,30 @@ impl State {
         lane.orders = lane.orders.saturating_sub(1);
     }
 
-    /// What is to be remembered.
-    pub(super) fn remember(&mut self) -> Saved {
+    /// What is to be remembered, and how many cuts are durable once it is.
+    pub(super) fn remember(&mut self) -> (Saved, u64) {
         self.passed = self.passed_by_all();
-        let there = self.lanes.iter().filter(|lane| !lane.interest.kinds.is_empty());
-        Saved {
+        let cursors: Vec<u64> = self.lanes.iter().map(|lane| self.cursor(lane)).collect();
+        self.lanes.iter_mut().zip(&cursors).for_each(|(lane, cursor)| lane.cuts.pass(*cursor));
+        let lanes = self.lanes.iter().zip(cursors);
+        let there: Vec<_> = lanes.filter(|(lane, _)| !lane.interest.kinds.is_empty()).collect();
+        let with_cuts = there.iter().filter(|(lane, _)| !lane.cuts.is_empty());
+        let saved = Saved {
             begin: self.segments.front().map_or(self.durable, |first| first.first),
             end: self.durable,
             passed: self.passed,
             held_from: self.held_from,
-            cursors: there.map(|lane| (lane.name.to_string(), self.cursor(lane))).collect(),
+            cursors: there.iter().map(|(lane, cursor)| (lane.name.to_string(), *cursor)).collect(),
+            cuts: with_cuts.map(|(lane, _)| (lane.name.to_string(), lane.cuts.clone())).collect(),
             held: self.held_durable.save(),
             gaps: self.gaps.clone(),
             ..Saved::default()
-        }
+        };
+        (saved, self.stored_cuts)
+    }
+
+    /// So many cuts are durable.
+    pub(super) fn cuts_are_durable(&mut self, count: u64) {
+        self.durable_cuts = count;
     }
 }

@@ -96,6 +96,8 @@ impl Writer<'_> {
             if is_due {
                 self.save_as_far_as_possible().await?;
                 self.look_at = Instant::now() + EVERY;
+            } else if self.log.state().is_cut_wanted() {
+                self.save_as_far_as_possible().await?;
             }
             if is_idle {
                 let due = self
@@ -254,7 +256,8 @@ impl Writer<'_> {
         self.warn_of_full_disk(&error);
         self.log.state().is_disk_full = true;
         self.trim(MaySeal::No).await?;
-        if now >= self.look_at {
+        // Cuts are not late: what a sink takes gives the disk room.
+        if now >= self.look_at || self.log.state().is_cut_wanted() {
             self.save_as_far_as_possible().await?;
             self.look_at = now + EVERY;
         }
@@ -302,13 +305,19 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Stores cursors and positions, if there is anything new.
+    /// Stores cursors, cuts and positions, if there is anything new.
     async fn save(&mut self) -> io::Result<()> {
-        let saved = self.log.state().remember();
+        let (saved, cuts) = self.log.state().remember();
         let content = saved.to_bytes();
-        if self.saved.as_ref() == Some(&content) {
-            return Ok(());
+        if self.saved.as_ref() != Some(&content) {
+            self.replace(content).await?;
         }
+        self.log.state().cuts_are_durable(cuts);
+        self.log.cut.notify_waiters();
+        Ok(())
+    }
+
+    async fn replace(&mut self, content: Bytes) -> io::Result<()> {
         let storage = &self.log.storage;
         match storage.replace(saved::FILE, content.clone()).await {
             // What this file says gives the disk room again, and nothing else does.
