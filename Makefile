@@ -49,7 +49,7 @@ fuzz: $(fuzzer)/bin/cargo-fuzz
 ## fuzz-keep: of what `make fuzz` found, what reaches code that the corpus does not reach becomes a part of it
 fuzz-keep: $(fuzzer)/bin/cargo-fuzz
 	set -e; for target in $(targets); do \
-		$(fuzz) $$target fuzz/corpus/$$target fuzz/target/found/$$target -- -merge=1 -use_counters=0; \
+		$(fuzz) $$target fuzz/corpus/$$target fuzz/target/found/$$target -- -set_cover_merge=1 -use_counters=0; \
 	done
 
 setup:

@@ -71,6 +71,8 @@ pub use sections::{
     LogFormat, LogLevel, LogLines, MemoryLogConfig, RecordIdConfig, TelemetryConfig,
 };
 pub use sink_keys::{BatchConfig, Format, RetryConfig, SinkKeys};
+#[cfg(any(test, feature = "testing"))]
+pub(crate) use snippet::lines as lines_of;
 pub use text_value::TextError;
 pub use tls::TlsConfig;
 pub use yaml::{MAX_FILE_SIZE, MAX_NESTING};

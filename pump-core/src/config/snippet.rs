@@ -49,7 +49,7 @@ pub(super) struct Token {
 
 impl Source {
     pub(super) fn new(text: &str) -> Self {
-        Self { lines: text.lines().map(str::to_owned).collect(), tokens: Vec::new() }
+        Self { lines: lines(text).map(str::to_owned).collect(), tokens: Vec::new() }
     }
 
     /// The line of that place; `None` when it is too long to help.
@@ -126,6 +126,19 @@ impl Source {
         let room = line.chars().count();
         Some(Snippet { line, indent: (place.column.saturating_sub(1) as usize).min(room - 1), width: 1 })
     }
+}
+
+/// The lines of a text as YAML 1.2 (5.4) counts them: a carriage return alone ends one too. Counted otherwise,
+/// the line that is shown would not be the one whose secrets are known.
+pub(crate) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = Some(text).filter(|text| !text.is_empty());
+    std::iter::from_fn(move || {
+        let text = rest?;
+        let Some(end) = text.find(['\n', '\r']) else { return rest.take() };
+        let after = text[end..].strip_prefix("\r\n").unwrap_or(&text[end + 1..]);
+        rest = Some(after).filter(|after| !after.is_empty());
+        Some(&text[..end])
+    })
 }
 
 impl Token {

@@ -47,6 +47,13 @@ fn a_secret_is_hidden_where_its_anchor_is_also_used_in_the_open() {
 }
 
 #[test]
+fn a_secret_is_hidden_where_a_carriage_return_alone_ends_a_line() {
+    shows_nothing(
+        "# a\r# b\nsources: { a: { type: demo } }\nsinks:\n  out:\n    type: 'null'\n    count: x\n    password: hunter2\n",
+    );
+}
+
+#[test]
 fn a_value_from_a_reference_is_not_shown() {
     for keys in [
         "    count: ${WORD}\n",

@@ -10,7 +10,8 @@ use serde::Deserialize;
 
 use crate::config::{
     AuthConfig, ByteSize, Catalog, ConfigDuration, ConfigErrors, DeadLetterRedisList, HostPort, HttpUrl,
-    ListenAddress, Mapping, MaxAge, Node, Pipeline, Rate, Secret, TlsConfig, Value, load_text, tree_of,
+    ListenAddress, Mapping, MaxAge, Node, Pipeline, Rate, Secret, TlsConfig, Value, lines_of, load_text,
+    tree_of,
 };
 
 /// Settings of an invented sink.
@@ -82,7 +83,7 @@ fn load(text: &str) -> Result<Pipeline, ConfigErrors> {
 
 fn wrong(text: &str, errors: &ConfigErrors) {
     assert!(!errors.0.is_empty(), "wrong, and nobody says why");
-    let lines = text.lines().count() as u32;
+    let lines = lines_of(text).count() as u32;
     for (index, error) in errors.0.iter().enumerate() {
         assert!(!error.message().is_empty());
         match error.location() {

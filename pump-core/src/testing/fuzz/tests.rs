@@ -96,12 +96,18 @@ fn seed() -> u64 {
 
 fn run(target: Target, input: &[u8]) {
     if let Err(cause) = panic::catch_unwind(AssertUnwindSafe(|| target.run(input))) {
-        let folder = root().join("target/fuzz").join(target.name);
-        let path = folder.join(format!("{:08x}", crc32c::crc32c(input)));
-        let saved = fs::create_dir_all(&folder).and_then(|()| fs::write(&path, input));
-        eprintln!("the input that failed: {} ({saved:?})", path.display());
+        let path = kept_at(target, input);
+        let folder = path.parent().expect("it lies in a folder");
+        match fs::create_dir_all(folder).and_then(|()| fs::write(&path, input)) {
+            Ok(()) => eprintln!("the input that failed is in {}", path.display()),
+            Err(err) => eprintln!("the input that failed could not be kept: {err}"),
+        }
         panic::resume_unwind(cause);
     }
+}
+
+fn kept_at(target: Target, input: &[u8]) -> PathBuf {
+    root().join("target/fuzz").join(target.name).join(format!("{:08x}", crc32c::crc32c(input)))
 }
 
 #[test]
@@ -149,4 +155,16 @@ fn the_same_seed_makes_the_same_inputs() {
     };
     assert_eq!(inputs(5), inputs(5));
     assert_ne!(inputs(5), inputs(6));
+}
+
+#[test]
+fn an_input_that_fails_is_kept() {
+    let target = Target { name: "planted", run: |input| assert!(!input.contains(&7), "planted") };
+    let input = [1, 7, 3];
+    let path = kept_at(target, &input);
+    drop(fs::remove_file(&path));
+    run(target, &[1, 2, 3]);
+    assert!(!path.exists());
+    panic::catch_unwind(|| run(target, &input)).expect_err("the bug is planted");
+    assert_eq!(read(&path), input);
 }
