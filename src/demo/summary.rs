@@ -61,7 +61,7 @@ impl Summary {
             additions: Additions::default(),
             body: None,
             route: Template::constant_of(""),
-        repeats_batches: false,
+            repeats_batches: false,
             settings: LaneSettings {
                 batch,
                 max_in_flight: 1,

@@ -1,5 +1,7 @@
 //! A lane's batches over crashes, against a destination that names objects by their records.
 
+#![expect(clippy::single_range_in_vec_init, reason = "a cut may have one run")]
+
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::time::Duration;
 

@@ -1,3 +1,7 @@
+//! Cuts of a lane: what replaces, closes and drops them.
+
+#![expect(clippy::single_range_in_vec_init, reason = "a cut may have one run")]
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;

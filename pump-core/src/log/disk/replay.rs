@@ -68,6 +68,7 @@ impl DynSource for KeptSource {
         let (source, mut stopping) = (port.name().clone(), Box::pin(port.stopping()));
         let mut frames = Frames::of(&*self.storage).await.map_err(failed)?;
         // Each chunk has a partition handle of its own.
+        #[expect(clippy::mutable_key_type, reason = "a partition is known by its address")]
         let mut pending: HashMap<Partition, u64> = HashMap::new();
         let settle = |pending: &mut HashMap<Partition, u64>, (partition, position): (Partition, u64)| {
             if pending.get(&partition).is_some_and(|end| *end <= position) {
