@@ -85,7 +85,11 @@ fn describe(report: &Report) -> String {
     text.push_str("\nsinks\n");
     for lane in &report.lanes {
         let (name, cursor) = (plain(&lane.name), lane.cursor);
-        let _ = writeln!(text, "  {name}: at place {cursor}, before it {}", records(&lane.ahead));
+        let _ = write!(text, "  {name}: at place {cursor}, before it {}", records(&lane.ahead));
+        if lane.batches > 0 {
+            let _ = write!(text, "; {} to be repeated as they were", batches(lane.batches));
+        }
+        text.push('\n');
     }
     if report.lanes.is_empty() {
         text.push_str("  none yet: each begins at the oldest record\n");
@@ -127,6 +131,10 @@ fn describe_segment(segment: &SegmentReport, text: &mut String) {
         let _ = writeln!(text, "  received {oldest} to {newest}");
     }
     let _ = writeln!(text, "  {}", records(&segment.records));
+}
+
+fn batches(count: usize) -> String {
+    if count == 1 { "1 batch".to_owned() } else { format!("{count} batches") }
 }
 
 /// `120 records: gateway 100 transaction, 20 uptime`.

@@ -94,6 +94,7 @@ fn farewell(monitor: &Monitor, out: &std::path::Path) -> String {
          grep -h '\"ip_address\":\"203.0.113.66\"' {out}/*.ndjson | head -1     the attack, record by record\n  \
          pump run -c configs/demo.yaml                                    the same as a pipeline file\n  \
          pump run -c configs/tyk-to-files.yaml                            the records of a real gateway\n  \
+         pump log inspect {out}/log                                       how far each sink has come in the log\n  \
          pump plugins file                                                what else the file sink can do\n"
     ));
     text

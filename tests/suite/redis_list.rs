@@ -88,18 +88,22 @@ fn a_drain_delivers_what_there_was_and_ends() {
 
 #[test]
 fn kills_at_random_moments_lose_nothing_and_repeat_no_more_than_the_log_held() {
-    kill_at_random("");
+    kill_at_random("", Duration::from_secs(3));
 }
 
 /// With the disk log a crash repeats what was in flight and what was closed since cursors were stored last.
 #[test]
 fn kills_at_random_moments_lose_nothing_of_a_log_on_disk() {
-    kill_at_random("log: { type: disk, path: log, ephemeral: true, max_size: 256MiB }\n");
+    // A start looks at the whole log first, so it takes a little longer until the lists are safe.
+    kill_at_random(
+        "log: { type: disk, path: log, ephemeral: true, max_size: 256MiB }\n",
+        Duration::from_secs(10),
+    );
 }
 
 /// Kills at random moments while records flow and the gateway's TTL fires; how often is
 /// `PUMP_TEST_KILL_ROUNDS` (3 without it).
-fn kill_at_random(log: &str) {
+fn kill_at_random(log: &str, ttl: Duration) {
     const RECORDS: u64 = 200_000;
     let rounds: u64 =
         std::env::var("PUMP_TEST_KILL_ROUNDS").map_or(3, |rounds| rounds.parse().expect("a number"));
@@ -107,7 +111,7 @@ fn kill_at_random(log: &str) {
         let pipeline = |redis: &RedisServer| pipeline(redis) + log;
         let (redis, folder) = (RedisServer::start(), folder());
         // Each second; what waits for as long as that while nobody runs is lost by the gateway's will.
-        let purger = Purger::start(&redis.url(), Duration::from_secs(3));
+        let purger = Purger::start(&redis.url(), ttl);
         let mut pump = PumpProcess::start(folder.path(), "killed", &pipeline(&redis), &[]);
         pump.wait_until(Duration::from_secs(10), "started", |status| status["lanes"].is_array());
         let url = redis.url();

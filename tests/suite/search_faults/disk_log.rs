@@ -58,6 +58,8 @@ fn a_dead_sink_stops_no_other_and_gets_everything_once_it_is_back() {
     assert!(with < 3 * without + Duration::from_secs(2), "{with:?} beside a dead sink, {without:?} alone");
     wait("everything is safe in the log, and gone from Redis", || scene.redis.keys().is_empty());
     assert_eq!(delivered(&pump.status(), "search"), 0);
+    // Cursors are stored each second.
+    thread::sleep(Duration::from_secs(2));
     // What is in the log survives the process, and is all that there is.
     pump.kill();
     let mut pump = PumpProcess::start(scene.folder.path(), "dead", &with_files(&scene, &[&proxy.url()]), &[]);

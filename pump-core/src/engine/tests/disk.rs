@@ -3,11 +3,16 @@
 use std::path::Path;
 
 use super::*;
-use crate::log::disk::{Directory, DiskSettings, Opened};
+use crate::log::disk::{Directory, DiskSettings, KeptSource, Opened, ReadOnly, kept};
+use crate::record::Timestamp;
 
 async fn opened(path: &Path) -> LogBlueprint {
+    opened_with(path, DiskSettings::new(64 << 20)).await
+}
+
+async fn opened_with(path: &Path, settings: DiskSettings) -> LogBlueprint {
     let storage = Arc::new(Directory::lock(path).expect("nobody else has it"));
-    let opened = Opened::open(storage, DiskSettings::new(64 << 20)).await.expect("it is sound");
+    let opened = Opened::open(storage, settings).await.expect("it is sound");
     LogBlueprint::Disk(Box::new(opened))
 }
 
@@ -74,4 +79,46 @@ async fn a_cursor_inside_a_chunk_is_kept() {
     let books = drain(plan).await;
     assert_eq!(sorted(back.delivered()), bodies(100).split_off(30));
     assert_eq!(books.lanes[0].accepted, 70);
+}
+
+/// A sink that knows ids has what is sent again once.
+#[tokio::test]
+async fn what_the_log_has_kept_goes_through_another_engine_with_the_origins_and_ids_that_it_had() {
+    let folder = tempfile::tempdir().expect("a folder");
+    // Letters say where a record came from, and its id.
+    let letters = |store: &MemoryStore| {
+        let letters = store.letters().into_iter();
+        let mut letters: Vec<_> = letters
+            .map(|letter| (letter.source, letter.partition, letter.position, letter.id, letter.body))
+            .collect();
+        letters.sort();
+        letters
+    };
+    let (first, again) = (MemoryStore::default(), MemoryStore::default());
+    let sources: Vec<(&str, Box<dyn DynSource>)> =
+        vec![("a", Box::new(ListSource::counting(300, 7))), ("b", Box::new(ListSource::counting(200, 11)))];
+    let mut plan = blueprint(Mode::Drain, sources);
+    plan.dead_letters = Arc::new(first.clone());
+    plan.log = opened_with(folder.path(), DiskSettings { retain: HOUR, ..DiskSettings::new(64 << 20) }).await;
+    plan.lanes.push(lane("only", &rejecting(|_| true)));
+    drain(plan).await;
+    assert_eq!(letters(&first).len(), 500);
+
+    let storage = Arc::new(ReadOnly::open(folder.path()).expect("the pump has ended"));
+    let there = kept(&*storage, Timestamp::EPOCH).await.expect("it can be read");
+    assert_eq!(there.records.total(), 500, "{there:?}");
+    let source = |from| Box::new(KeptSource::new(storage.clone(), from, vec![Kind::Event]));
+    let mut plan =
+        blueprint(Mode::Drain, vec![("a", source(Timestamp::EPOCH)), ("b", source(Timestamp::EPOCH))]);
+    plan.dead_letters = Arc::new(again.clone());
+    plan.lanes.push(lane("only", &rejecting(|_| true)));
+    drain(plan).await;
+    assert_eq!(letters(&again), letters(&first));
+
+    let sink = ScriptedSink::willing();
+    let mut plan =
+        blueprint(Mode::Drain, vec![("a", source(Timestamp::now())), ("b", source(Timestamp::EPOCH))]);
+    plan.lanes.push(lane("only", &sink));
+    drain(plan).await;
+    assert_eq!(sorted(sink.delivered()), bodies(200), "of the other nothing was received so late");
 }

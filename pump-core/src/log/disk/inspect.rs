@@ -2,6 +2,7 @@
 //! nothing: what a start would find damaged is damaged here, in the same words.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use serde::Serialize;
 
@@ -10,6 +11,7 @@ use super::open::{OpenError, look, read_saved};
 use super::saved::{self, Saved, SavedError};
 use super::segment::{Frame, FrameReader, first_place, next_sound};
 use super::{Gap, Storage};
+use crate::log::Places;
 use crate::record::Timestamp;
 
 /// Numbers of records by source and kind.
@@ -109,8 +111,12 @@ pub struct LaneReport {
     pub name: String,
     /// It needs nothing below this place.
     pub cursor: u64,
-    /// What can be read from there on, whether the sink takes it or not.
+    /// What can be read from there on and is not known to have an outcome, whether the sink takes it or not.
     pub ahead: Records,
+    /// Batches that may have been delivered, and will be repeated as they were.
+    pub batches: usize,
+    #[serde(skip)]
+    closed: Places,
 }
 
 /// A file that was set aside.
@@ -157,10 +163,10 @@ pub async fn inspect(storage: &dyn Storage) -> Result<Report, OpenError> {
     };
     let saved = read_saved(storage).await?;
     let look = look(storage, &saved).await?;
-    let lanes = saved.cursors.iter().map(|(name, cursor)| LaneReport {
-        name: name.clone(),
-        cursor: *cursor,
-        ahead: Records::default(),
+    let lanes = saved.cursors.iter().map(|(name, cursor)| {
+        let cuts = saved.cuts.get(name).cloned().unwrap_or_default();
+        let (batches, closed) = (cuts.cuts.len(), cuts.closed);
+        LaneReport { name: name.clone(), cursor: *cursor, ahead: Records::default(), batches, closed }
     });
     let mut report = Report {
         begin: saved.begin,
@@ -216,7 +222,10 @@ async fn segment(
         oldest = Some(oldest.map_or(header.received, |oldest| oldest.min(header.received)));
         newest = newest.max(Some(header.received));
         for lane in lanes.iter_mut().filter(|lane| lane.cursor < header.end()) {
-            lane.ahead.add(&frame, header.end() - lane.cursor.max(header.first));
+            let ahead = lane.cursor.max(header.first)..header.end();
+            let inside = |run: &Range<u64>| run.end.min(ahead.end).saturating_sub(run.start.max(ahead.start));
+            let closed: u64 = lane.closed.runs().iter().map(inside).sum();
+            lane.ahead.add(&frame, (ahead.end - ahead.start).saturating_sub(closed));
         }
     }
     (report.oldest, report.newest) =

@@ -4,7 +4,7 @@
 //! with the partitions and positions that they had, so their records have the ids that they had. The log is only
 //! read: its cursors are those of its own pump.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
 
@@ -68,13 +68,7 @@ impl DynSource for KeptSource {
         let (source, mut stopping) = (port.name().clone(), Box::pin(port.stopping()));
         let mut frames = Frames::of(&*self.storage).await.map_err(failed)?;
         // Each chunk has a partition handle of its own.
-        #[expect(clippy::mutable_key_type, reason = "a partition is known by its address")]
-        let mut pending: HashMap<Partition, u64> = HashMap::new();
-        let settle = |pending: &mut HashMap<Partition, u64>, (partition, position): (Partition, u64)| {
-            if pending.get(&partition).is_some_and(|end| *end <= position) {
-                pending.remove(&partition);
-            }
-        };
+        let mut pending: VecDeque<(Partition, u64)> = VecDeque::new();
         while let Some(frame) = frames.next(&*self.storage).await.map_err(failed)? {
             if !self.is_meant(&frame, &source) {
                 continue;
@@ -86,7 +80,7 @@ impl DynSource for KeptSource {
                 () = &mut stopping => break,
                 permit = port.reserve(chunk.size()) => permit,
             };
-            pending.insert(chunk.head().partition.clone(), chunk.positions().end);
+            pending.push_back((chunk.head().partition.clone(), chunk.positions().end));
             permit.append(Parsed { chunk, undecodable: Vec::new() }).await;
             while let Some(settled) = port.try_settled() {
                 settle(&mut pending, settled);
@@ -98,6 +92,13 @@ impl DynSource for KeptSource {
         }
         Ok(())
     }
+}
+
+/// A chunk is done with once its last position is: mostly the first, but lanes that take different kinds have paces of
+/// their own.
+fn settle(pending: &mut VecDeque<(Partition, u64)>, (partition, position): (Partition, u64)) {
+    let index = pending.iter().position(|(own, end)| *own == partition && *end <= position);
+    index.and_then(|index| pending.remove(index));
 }
 
 /// Goes through everything that can be read, oldest first.

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use super::world::{BOTH, End, Key, Known, World, keys};
 use super::{block_on, settings};
 use crate::log::disk::segment::first_place;
-use crate::log::disk::{DiskSettings, Gap, OpenError, Storage};
+use crate::log::disk::{DiskSettings, Gap, OpenError, Storage, inspect};
 use crate::testing::{Loss, SimulatedStorage};
 
 /// The most records of a chunk.
@@ -65,15 +65,22 @@ impl Whole {
 
     /// Opens a damaged log. Returns what it lost.
     async fn check(&self, disk: &SimulatedStorage) -> BTreeSet<u64> {
+        let before = disk.files();
+        let report = inspect(disk).await.expect("a look finds what a start finds");
+        assert_eq!(disk.files(), before, "a look changes nothing");
+        let found: BTreeSet<u64> = report.damages.iter().flat_map(|damage| damage.from..damage.to).collect();
+        assert_eq!(report.records() + found.len() as u64, self.places.len() as u64, "{report:?}");
         let gaps = match self.open(disk, false).await {
             Ok(mut world) => {
                 assert!(self.missing(&mut world).await.is_empty(), "it says that nothing is missing");
+                assert!(found.is_empty(), "a look says that something is");
                 return BTreeSet::new();
             }
             Err(OpenError::Damaged(gaps)) => gaps,
             Err(other) => panic!("{other}"),
         };
         let lost = places_of(&gaps);
+        assert_eq!(found, lost, "a look finds what a start finds");
         assert_eq!(lost.len() as u64, gaps.iter().map(Gap::records).sum::<u64>(), "{gaps:?} overlap");
         disk.record();
         self.check_accepted(disk, &lost).await;
