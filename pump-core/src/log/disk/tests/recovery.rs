@@ -3,6 +3,8 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::settings;
 use super::world::{BOTH, End, Spec, World};
 use crate::log::LogError;
@@ -23,7 +25,8 @@ async fn a_failed_sync_ends_the_log_and_what_it_left_is_made_durable_by_the_next
         world.disk.fail(Call::Sync, 0, ErrorKind::Other);
         world.append((0, 0), 10).await;
         world.wait(SOON).await;
-        let ended = (&mut world.process.run).await.expect("no panic");
+        let ended = timeout(SOON, &mut world.process.run).await.expect("it ends at once");
+        let ended = ended.expect("no panic");
         assert!(matches!(ended, Err(LogError::Sync(_))), "{ended:?}");
         assert_eq!(world.known.safe[&(0, 0)], 10, "nothing is settled that may be lost");
         world.restart(End::Kill, &[BOTH]).await.expect("nothing is damaged");
