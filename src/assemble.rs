@@ -77,6 +77,7 @@ pub(crate) fn plan(pipeline: Pipeline, registry: &Registry) -> Result<Plan, Conf
         }
     }
     errors.extend(sources.iter().filter_map(|source| refuse_letters_in_a_buffer(&pipeline, source)));
+    errors.extend(log::refuse_unbuilt(&pipeline.log));
     errors.extend(log::refuse_in_memory(&pipeline.log));
     if errors.is_empty() {
         notes.extend(general_notes(&pipeline, &sinks));

@@ -6,7 +6,14 @@ use std::sync::Arc;
 use anyhow::Context;
 use pump_core::config::{ConfigError, LogConfig, MemoryLogConfig};
 use pump_core::engine::LogBlueprint;
-use pump_core::log::disk::{Directory, DiskSettings, Opened, is_in_memory};
+use pump_core::log::disk::{Compression, Directory, DiskSettings, Opened, is_in_memory};
+
+/// What this build cannot do.
+pub(super) fn refuse_unbuilt(config: &LogConfig) -> Option<ConfigError> {
+    let LogConfig::Disk(disk) = config else { return None };
+    (disk.compression == Compression::Zstd && !cfg!(feature = "zstd"))
+        .then(|| ConfigError::new("this build has no zstd: write none").on("log.compression"))
+}
 
 /// A disk log in memory promises what it cannot keep, unless somebody says that he knows.
 pub(super) fn refuse_in_memory(config: &LogConfig) -> Option<ConfigError> {
@@ -44,8 +51,12 @@ pub(crate) async fn open(config: &LogConfig, accept_gap: bool) -> anyhow::Result
     let path = disk.path.clone();
     let directory = tokio::task::spawn_blocking(move || Directory::lock(Path::new(&path)));
     let directory = directory.await?.context("cannot open the folder of the disk log (log.path)")?;
-    let settings =
-        DiskSettings { retain: disk.retain.get(), accept_gap, ..DiskSettings::new(disk.max_size.bytes()) };
+    let settings = DiskSettings {
+        retain: disk.retain.get(),
+        compression: disk.compression,
+        accept_gap,
+        ..DiskSettings::new(disk.max_size.bytes())
+    };
     let opened = Opened::open(Arc::new(directory), settings).await?;
     Ok(LogBlueprint::Disk(Box::new(opened)))
 }

@@ -122,3 +122,44 @@ async fn what_the_log_has_kept_goes_through_another_engine_with_the_origins_and_
     drain(plan).await;
     assert_eq!(sorted(sink.delivered()), bodies(200), "of the other nothing was received so late");
 }
+
+/// What a log wrote compressed it reads whatever it is told to write, and the other way round.
+#[cfg(feature = "zstd")]
+#[tokio::test]
+async fn a_compressed_log_takes_less_and_gives_the_same() {
+    use crate::log::disk::Compression;
+
+    let folder = tempfile::tempdir().expect("a folder");
+    let with = |compression| DiskSettings { compression, ..DiskSettings::new(64 << 20) };
+    for (compression, is_smaller) in [(Compression::Zstd, true), (Compression::None, false)] {
+        let path = folder.path().join(format!("{compression:?}"));
+        let hanging = ScriptedSink::new(|_| Reaction::Hang);
+        let source = ListSource::counting(1_000, 1_000);
+        let settlements = source.settlements();
+        let mut plan = blueprint(Mode::Follow, vec![("list", Box::new(source))]);
+        plan.shutdown_timeout = Duration::from_millis(100);
+        let storage = Arc::new(Directory::lock(&path).expect("nobody else has it"));
+        let log = Opened::open(storage.clone(), with(compression)).await.expect("it is sound");
+        plan.log = LogBlueprint::Disk(Box::new(log));
+        plan.lanes.push(lane("only", &hanging));
+        let stop = async move {
+            while settlements.last() < 1_000 {
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let pump = Pump::new(plan);
+        let monitor = pump.monitor();
+        timeout(Duration::from_secs(30), pump.run(stop)).await.expect("it ends").expect("nothing failed");
+        // The bodies alone are 9,890 bytes, their spans 12,000.
+        assert_eq!(monitor.log_size() < 20_000, is_smaller, "{compression:?}: {}", monitor.log_size());
+        drop(storage);
+        drop(monitor);
+
+        let back = ScriptedSink::willing();
+        let mut plan = blueprint(Mode::Drain, vec![("list", Box::new(ListSource::new(Vec::new())))]);
+        plan.log = opened(&path).await;
+        plan.lanes.push(lane("only", &back));
+        drain(plan).await;
+        assert_eq!(sorted(back.delivered()), bodies(1_000));
+    }
+}

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use bytes::{Bytes, BytesMut};
 use crc32c::{crc32c, crc32c_append};
 
+use super::Compression;
 use crate::record::{Chunk, ChunkHead, ChunkParts, Codec, Kind, Partition, RecordId, Span, Timestamp};
 
 /// The length of a header in bytes.
@@ -193,9 +194,16 @@ impl Header {
         Chunk::from_parts(parts).ok_or(FrameError::Content("a record lies outside of its bytes"))
     }
 
-    /// None of ours is compressed: see docs/decisions/disk-log.md.
+    #[cfg(feature = "zstd")]
+    fn decompress(&self, bytes: &[u8]) -> Result<Bytes, FrameError> {
+        // As much as was said, which the checksum covers, and no more.
+        let raw = zstd::bulk::decompress(bytes, self.raw_len as usize);
+        raw.map(Bytes::from).map_err(|_| FrameError::Content("its bytes cannot be decompressed"))
+    }
+
+    #[cfg(not(feature = "zstd"))]
     fn decompress(&self, _: &[u8]) -> Result<Bytes, FrameError> {
-        Err(FrameError::Content("it is compressed, which this build cannot read"))
+        Err(FrameError::Content("it is compressed with zstd, which this build cannot read"))
     }
 
     fn write(&self, out: &mut BytesMut) {
@@ -219,13 +227,22 @@ impl Header {
     }
 }
 
-/// Writes a chunk as a frame, in pieces that go one after the other: its bytes are shared and not copied.
-/// `None`: a name or a size is over what a frame can hold.
-pub(crate) fn encode(chunk: &Chunk, first: u64, synced: u64) -> Option<(Header, [Bytes; 3])> {
+/// A frame in pieces that go one after the other, and its header.
+pub(crate) type Encoded = (Header, [Bytes; 3]);
+
+/// Writes a chunk as a frame: its bytes are shared and not copied, unless they are to be compressed. `None`: a name
+/// or a size is over what a frame can hold.
+pub(crate) fn encode(chunk: &Chunk, first: u64, synced: u64, compression: Compression) -> Option<Encoded> {
     let head = chunk.head();
     let (source, partition) = (head.source.as_bytes(), head.partition.name().as_bytes());
     let ids = chunk.ids().unwrap_or_default();
-    let bytes = chunk.bytes();
+    let raw_len = chunk.bytes().len();
+    let (bytes, is_zstd) = match compression {
+        Compression::None => (chunk.bytes().clone(), 0),
+        Compression::Zstd => {
+            compress(chunk.bytes()).map_or((chunk.bytes().clone(), 0), |bytes| (bytes, IS_ZSTD))
+        }
+    };
     let meta_len = source.len() + partition.len() + chunk.len() * SPAN_LEN + ids.len() * ID_LEN;
     let mut meta = BytesMut::with_capacity(HEADER_LEN + meta_len);
     meta.resize(HEADER_LEN, 0);
@@ -239,19 +256,19 @@ pub(crate) fn encode(chunk: &Chunk, first: u64, synced: u64) -> Option<(Header, 
     ids.iter().for_each(|id| meta.extend_from_slice(&id.0));
     let positions = chunk.positions();
     let header = Header {
-        flags: if chunk.ids().is_some() { HAS_IDS } else { 0 },
+        flags: is_zstd | if chunk.ids().is_some() { HAS_IDS } else { 0 },
         kind: head.kind,
         codec: head.codec,
         source_len: source.len().try_into().ok()?,
         partition_len: partition.len().try_into().ok()?,
         stored_len: bytes.len().try_into().ok()?,
-        raw_len: bytes.len().try_into().ok()?,
+        raw_len: raw_len.try_into().ok()?,
         records: chunk.len().try_into().ok()?,
         first,
         synced,
         positions: (positions.start, positions.end),
         received: head.received,
-        content_crc: crc32c_append(crc32c(&meta[HEADER_LEN..]), bytes),
+        content_crc: crc32c_append(crc32c(&meta[HEADER_LEN..]), &bytes),
     };
     if header.content_len() > MAX_CONTENT as u64 {
         return None;
@@ -260,7 +277,18 @@ pub(crate) fn encode(chunk: &Chunk, first: u64, synced: u64) -> Option<(Header, 
     header.write(&mut start);
     meta[..HEADER_LEN].copy_from_slice(&start);
     let padding = header.frame_len() as usize - HEADER_LEN - header.content_len() as usize;
-    Some((header, [meta.freeze(), bytes.clone(), Bytes::from_static(&[0; ALIGNMENT]).slice(..padding)]))
+    Some((header, [meta.freeze(), bytes, Bytes::from_static(&[0; ALIGNMENT]).slice(..padding)]))
+}
+
+/// The bytes at zstd's fastest ordinary level; `None`: they would not become fewer, or this build has no zstd.
+fn compress(bytes: &[u8]) -> Option<Bytes> {
+    #[cfg(feature = "zstd")]
+    return zstd::bulk::compress(bytes, 1)
+        .ok()
+        .filter(|smaller| smaller.len() < bytes.len())
+        .map(Bytes::from);
+    #[cfg(not(feature = "zstd"))]
+    return None.filter(|_: &Bytes| !bytes.is_empty());
 }
 
 const KINDS: [Kind; 5] = [Kind::Transaction, Kind::Uptime, Kind::AppLog, Kind::Audit, Kind::Event];

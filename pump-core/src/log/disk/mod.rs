@@ -34,6 +34,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 use tokio::sync::Notify;
 
 pub use directory::{Directory, is_in_memory};
@@ -58,6 +60,16 @@ use state::{Bounds, Next, State};
 /// How much of the log one lane may keep in memory at once, in bytes.
 const LANE_SPAN: usize = 16 << 20;
 
+/// How the bytes of a chunk are kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Compression {
+    /// As they came.
+    None,
+    /// With Zstandard.
+    Zstd,
+}
+
 /// How a disk log behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DiskSettings {
@@ -71,6 +83,8 @@ pub struct DiskSettings {
     pub commit_bytes: usize,
     /// How long what every lane has passed is kept for replay.
     pub retain: Duration,
+    /// How frames are written; every frame can be read, whatever this says.
+    pub compression: Compression,
     /// Whether damaged segments are set aside; else a damaged log is not opened.
     pub accept_gap: bool,
     /// Bytes of chunks that may wait in memory to be durable, and as much again that lanes are about to read. Four
@@ -87,6 +101,7 @@ impl DiskSettings {
             commit_after: Duration::from_millis(5),
             commit_bytes: 1 << 20,
             retain: Duration::ZERO,
+            compression: Compression::None,
             accept_gap: false,
             memory: 8 << 20,
         }

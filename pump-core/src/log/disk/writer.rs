@@ -17,7 +17,7 @@ use super::open::{Position, Segment};
 use super::saved;
 use super::segment::file_name;
 use super::state::{Pending, Written};
-use super::{DiskLog, LogError};
+use super::{Compression, DiskLog, LogError};
 use crate::bugs::{self, Bug};
 use crate::record::Timestamp;
 
@@ -151,8 +151,8 @@ impl Writer<'_> {
                 share.group.push(pending);
                 continue;
             }
-            let (header, pieces) =
-                frame::encode(&pending.chunk, pending.first, synced).ok_or(LogError::TooLarge)?;
+            let (pending, encoded) = self.encode(pending, synced).await?;
+            let (header, pieces) = encoded.ok_or(LogError::TooLarge)?;
             let len = header.frame_len();
             let is_full = self
                 .growing
@@ -176,6 +176,23 @@ impl Writer<'_> {
             }
         }
         self.finish(share).await
+    }
+
+    /// A chunk as a frame. What takes long is done where it holds nobody up.
+    async fn encode(
+        &self,
+        pending: Pending,
+        synced: u64,
+    ) -> Result<(Pending, Option<frame::Encoded>), LogError> {
+        let compression = self.log.settings.compression;
+        let encode = move || {
+            let encoded = frame::encode(&pending.chunk, pending.first, synced, compression);
+            (pending, encoded)
+        };
+        match compression {
+            Compression::None => Ok(encode()),
+            Compression::Zstd => Ok(tokio::task::spawn_blocking(encode).await.map_err(io::Error::other)?),
+        }
     }
 
     /// Makes a share durable, and only then says so.

@@ -11,6 +11,7 @@ use crc32c::crc32c;
 use super::records::encoded;
 use crate::edit::Scratch;
 use crate::encode::{CsvEncoder, Encoder, FullEncoder, TykStdoutEncoder};
+use crate::log::disk::Compression;
 use crate::log::disk::frame::{ALIGNMENT, FrameError, HEADER_LEN, Header, MAGIC, encode};
 use crate::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, RecordId, Timestamp};
 
@@ -54,7 +55,8 @@ fn read(frame: &[u8]) {
     assert_eq!(header.end() - header.first, chunk.len() as u64);
     used(&chunk);
     // It came from another version, or from an attacker: what we make of it is still a frame.
-    let (again, pieces) = encode(&chunk, header.first, header.synced).expect("it fitted before");
+    let (again, pieces) =
+        encode(&chunk, header.first, header.synced, Compression::None).expect("it fitted before");
     let (same_header, same) = decode(&pieces.concat().into()).expect("we wrote it");
     assert_eq!(again, same_header);
     assert_same(&chunk, &same);
@@ -79,7 +81,8 @@ fn written(bytes: &[u8]) {
     let chunk = chunk(head, rest);
     let number = |at: usize| u64::from(u16::from_le_bytes([head[at], head[at + 1]]));
     let (first, synced) = (number(8), number(10));
-    let (header, pieces) = encode(&chunk, first, synced).expect("it is small");
+    let compression = if first.is_multiple_of(2) { Compression::None } else { Compression::Zstd };
+    let (header, pieces) = encode(&chunk, first, synced, compression).expect("it is small");
     let frame = Bytes::from(pieces.concat());
     assert_eq!((header.first, header.synced, header.frame_len()), (first, synced, frame.len() as u64));
     assert!(frame.len().is_multiple_of(ALIGNMENT));
