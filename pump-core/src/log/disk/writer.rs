@@ -197,20 +197,26 @@ impl Writer<'_> {
 
     /// Makes a share durable, and only then says so.
     async fn finish(&mut self, mut share: Share) -> Result<(), LogError> {
-        if !share.frames.is_empty() {
+        let has_frames = !share.frames.is_empty();
+        let is_too_late = bugs::is(Bug::SettleBeforeSync);
+        if has_frames {
             self.write(&mut share).await?;
-            if !bugs::is(Bug::SettleBeforeSync) {
+            if !is_too_late {
                 self.sync().await?;
             }
         }
-        let mut state = self.log.state();
-        state.commit(share.group, share.frames, &self.log.accounting);
-        let is_drained = state.is_drained();
-        drop(state);
+        let is_drained = {
+            let mut state = self.log.state();
+            state.commit(share.group, share.frames, &self.log.accounting);
+            state.is_drained()
+        };
         self.log.readable.notify_waiters();
         self.log.room.notify_one();
         if is_drained {
             self.log.closed.notify_waiters();
+        }
+        if has_frames && is_too_late {
+            self.sync().await?;
         }
         Ok(())
     }
