@@ -308,17 +308,24 @@ fn judge(look: &mut Look, saved: &Saved, scans: Vec<(String, u64, Scan)>) {
         }
         look.lose(&mut known, (expected, first), &name, "a segment before it is missing");
         let is_last = number + 1 == count;
-        let (mut is_torn, mut is_damaged) = (false, false);
+        let (mut torn_from, mut is_damaged) = (None, false);
         for Hole { offset, from, to, error } in scan.holes {
             // What comes after the hole may have reached the disk before it; nobody was told that it is safe.
-            if is_last && from >= synced {
-                is_torn = true;
+            let is_behind = is_last && from >= synced;
+            if is_behind && error != FrameError::Unreadable {
+                torn_from = Some(from);
                 break;
             }
             is_damaged = true;
             // Behind a sound frame is a hole of known size; the rest of a segment ends with the log, or where the
             // next one begins, which is seen there.
             let to = to.unwrap_or(if is_last { synced } else { from });
+            if is_behind && to <= from {
+                // It may be torn, or what a source was told to be safe just before a crash: what the disk does not
+                // give is not thrown away unasked.
+                let reason = format!("at byte {offset}: {error}, nobody knows what was there");
+                look.gaps.push(Gap { from, to: from, segment: name.clone(), reason: reason.into() });
+            }
             look.lose(&mut known, (from, to), &name, &format!("at byte {offset}: {error}"));
         }
         let first_unproven = scan.unproven.iter().find(|(_, end)| *end > synced).map(|(offset, _)| *offset);
@@ -330,10 +337,9 @@ fn judge(look: &mut Look, saved: &Saved, scans: Vec<(String, u64, Scan)>) {
         } else if scan.sound_len == 0 {
             look.useless.push(name);
         } else if scan.sound_len < len {
-            look.torn.push(Torn { name, sound_len: scan.sound_len, has_garbage: is_torn });
+            look.torn.push(Torn { name, sound_len: scan.sound_len, has_garbage: torn_from.is_some() });
         }
-        let sound_end = look.segments.iter().find(|own| own.first == first).map_or(first, |own| own.end);
-        expected = if is_torn { sound_end } else { scan.end };
+        expected = torn_from.unwrap_or(scan.end);
     }
     look.lose(&mut known, (expected, synced), "the newest segment", "the end of the log is missing");
     look.segments.retain(|segment| !look.useless.contains(&segment.name()) && segment.end > segment.first);

@@ -2,6 +2,7 @@
 //! it; then exactly what is lost is counted, and everything else is delivered.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,7 +12,7 @@ use super::world::{BOTH, End, Key, Known, World, keys};
 use super::{block_on, settings};
 use crate::log::disk::segment::first_place;
 use crate::log::disk::{DiskSettings, Gap, OpenError, Storage, inspect};
-use crate::testing::{Loss, SimulatedStorage};
+use crate::testing::{Call, Loss, SimulatedStorage};
 
 /// The most records of a chunk.
 const MAX_RECORDS: usize = 11;
@@ -225,6 +226,50 @@ async fn what_is_spoiled_at_the_end_after_a_crash_is_a_torn_tail() {
         while found.read(0).await {}
         assert_eq!(found.process.lanes[0].given_of((0, 0)), (0..8).collect::<Vec<_>>());
     }
+}
+
+/// What a source was told to be safe a moment before a crash, nothing else on the disk says to have been durable. A
+/// disk that once does not give it has not lost it.
+#[tokio::test(start_paused = true)]
+async fn what_the_disk_does_not_give_at_the_end_is_not_thrown_away() {
+    let mut world = World::new(SimulatedStorage::new(0), settings(), &[BOTH]).await;
+    assert!(world.append((0, 0), 4).await);
+    world.wait(Duration::from_millis(10)).await;
+    for accept_gap in [false, true] {
+        let disk = world.disk.crash(Loss::All);
+        let settings = DiskSettings { accept_gap, ..settings() };
+        let known = || Known { appended: world.known.appended.clone(), ..Known::default() };
+        // The state file is read before the segment.
+        let has_state = disk.files().iter().any(|(name, _)| name == "state");
+        disk.fail(Call::Read, usize::from(has_state), ErrorKind::Other);
+        let opened = World::open(disk.clone(), settings.clone(), &[BOTH], known()).await;
+        if !accept_gap {
+            let Err(OpenError::Damaged(gaps)) = opened else { panic!("it may be lost") };
+            assert_eq!((gaps.len(), places_of(&gaps).len()), (1, 0));
+        }
+        let mut again = World::open(disk.kill(), settings, &[BOTH], known()).await.expect("it reads now");
+        while again.read(0).await {}
+        assert_eq!(again.process.lanes[0].given_of((0, 0)), (0..4).collect::<Vec<_>>());
+    }
+}
+
+/// Damage does not count what is sound between it and a torn end.
+#[tokio::test(start_paused = true)]
+async fn damage_before_a_torn_tail_costs_one_chunk() {
+    let mut world = World::new(SimulatedStorage::new(0), settings(), &[BOTH]).await;
+    for _ in 0..4 {
+        assert!(world.append((0, 0), 4).await);
+        world.wait(Duration::from_millis(10)).await;
+    }
+    let disk = world.disk.crash(Loss::All);
+    let name = disk.files().into_iter().map(|(name, _)| name).find(|name| first_place(name) == Some(0));
+    let name = name.expect("the first segment is there");
+    let content = disk.read(&name, 0, usize::MAX).await.expect("it is there");
+    let end = content.iter().rposition(|byte| *byte != 0).expect("something was written");
+    assert!(disk.flip_bit(&name, 0, 1) && disk.flip_bit(&name, end as u64, 1));
+    let opened = World::open(disk, settings(), &[BOTH], Known::default()).await;
+    let Err(OpenError::Damaged(gaps)) = opened else { panic!("what was safe is lost") };
+    assert_eq!(places_of(&gaps), (0..4).collect());
 }
 
 /// Cursors and positions are lost with it, and no record.
