@@ -76,6 +76,12 @@ impl RedisModel {
         })
     }
 
+    /// What is left in a segment.
+    pub(super) fn records_of(&self, keys: &ListKeys, segment: &str) -> impl Iterator<Item = &Bytes> {
+        let segment = self.lists.get(&keys.list).and_then(|list| list.segments.get(segment));
+        segment.into_iter().flat_map(|segment| &segment.records)
+    }
+
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
         self.lists.values().all(|list| list.records.is_empty() && list.segments.is_empty())

@@ -1,7 +1,7 @@
-//! What has happened in a run: every record that a gateway pushed, what Redis lost of them by itself, how many
-//! mishaps there were that may cause repeats, and a hash over all events, which tells whether two runs were the same.
+//! What has happened in a run: every record that a gateway pushed, what Redis lost of them by itself, what may have
+//! made which of them come again, and a hash over all events, which tells whether two runs were the same.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -17,8 +17,11 @@ pub(super) struct Pushed {
     /// Redis lost it before any pump had said that it was safe: by its expiry, or by a failover. It may have been
     /// delivered all the same.
     pub(super) is_lost: bool,
-    /// How many mishaps there had been by then: they explain no repeat of it.
-    pub(super) mishaps_before: u32,
+    /// A pump had it removed from Redis, and so has said that it is safe, whatever Redis does later.
+    pub(super) is_safe: bool,
+    /// How often it may come once more although a sink said that it has it: a pump ended that had read it, its
+    /// segment was taken over, or a failover had it.
+    pub(super) excuses: u32,
 }
 
 /// The ledger. A handle.
@@ -28,9 +31,10 @@ pub(super) struct Ledger(Arc<Mutex<State>>);
 pub(super) struct State {
     /// By their bodies, each of which is pushed once.
     pub(super) pushed: BTreeMap<Bytes, Pushed>,
-    /// What may make a record come once more although a sink said that it has it: pumps that ended, leases that were
-    /// lost, failovers.
+    /// Pumps that ended, leases that were lost, failovers.
     pub(super) mishaps: u32,
+    /// What each pump has read, and may have kept.
+    read: BTreeMap<String, BTreeSet<Bytes>>,
     /// Nothing goes wrong any more.
     pub(super) is_calm: bool,
     /// What must not be.
@@ -47,6 +51,7 @@ impl Ledger {
         Self(Arc::new(Mutex::new(State {
             pushed: BTreeMap::new(),
             mishaps: 0,
+            read: BTreeMap::new(),
             is_calm: false,
             problems: Vec::new(),
             trace: DefaultHasher::new(),
@@ -64,11 +69,40 @@ impl Ledger {
         self.state().note(what);
     }
 
-    /// A mishap.
-    pub(super) fn mishap(&self, what: impl Display) {
+    /// A mishap, by which these may come again.
+    pub(super) fn mishap<'b>(&self, what: impl Display, bodies: impl IntoIterator<Item = &'b Bytes>) {
         let mut state = self.state();
         state.mishaps += 1;
+        for body in bodies {
+            if let Some(pushed) = state.pushed.get_mut(body) {
+                pushed.excuses += 1;
+            }
+        }
         state.note(what);
+    }
+
+    /// A pump has read these.
+    pub(super) fn read(&self, pump: &str, bodies: impl IntoIterator<Item = Bytes>) {
+        self.state().read.entry(pump.to_owned()).or_default().extend(bodies);
+    }
+
+    /// A pump has ended: what it has read may come again, now or, if it keeps its log, later.
+    pub(super) fn ended(&self, pump: &str, keeps_log: bool, what: impl Display) {
+        let read = self.state().read.remove(pump).unwrap_or_default();
+        self.mishap(what, &read);
+        if keeps_log {
+            self.state().read.insert(pump.to_owned(), read);
+        }
+    }
+
+    /// A pump had these removed: from now on they may not be lost.
+    pub(super) fn acked<'b>(&self, bodies: impl IntoIterator<Item = &'b Bytes>) {
+        let mut state = self.state();
+        for body in bodies {
+            if let Some(pushed) = state.pushed.get_mut(body) {
+                pushed.is_safe = true;
+            }
+        }
     }
 
     /// Something that must not be; the first few are kept, each once.
@@ -84,11 +118,11 @@ impl Ledger {
         self.state().is_calm
     }
 
-    /// Redis lost these.
+    /// Redis lost these. What a pump had called safe is asked for all the same.
     pub(super) fn lost<'b>(&self, bodies: impl IntoIterator<Item = &'b Bytes>) {
         let mut state = self.state();
         for body in bodies {
-            if let Some(pushed) = state.pushed.get_mut(body) {
+            if let Some(pushed) = state.pushed.get_mut(body).filter(|pushed| !pushed.is_safe) {
                 pushed.is_lost = true;
             }
         }

@@ -12,6 +12,7 @@ mod sink;
 mod tests;
 mod verdict;
 
+use std::panic::catch_unwind;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -41,14 +42,20 @@ struct Outcome {
     problems: Vec<String>,
 }
 
-/// Lives through the run of a seed.
+/// Lives through the run of a seed. A panic is a problem of that seed, and the runs of others go on.
 fn simulate(seed: u64, is_told: bool) -> Outcome {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .expect("a runtime without I/O needs nothing");
-    runtime.block_on(live(Plan::of(seed), is_told))
+    let lived = catch_unwind(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .expect("a runtime without I/O needs nothing");
+        runtime.block_on(live(Plan::of(seed), is_told))
+    });
+    lived.unwrap_or_else(|_told| {
+        let problems = vec!["the run panics, and says above why".to_owned()];
+        Outcome { trace: 0, records: 0, mishaps: 0, problems }
+    })
 }
 
 async fn live(plan: Plan, is_told: bool) -> Outcome {

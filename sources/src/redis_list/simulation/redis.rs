@@ -64,10 +64,11 @@ impl SimulatedRedis {
         self.ledger.note(format_args!("{} records are pushed", records.len()));
         {
             let mut ledger = self.ledger.state();
-            let mishaps_before = ledger.mishaps;
-            ledger.pushed.extend(records.iter().map(|(body, is_sound)| {
-                (body.clone(), Pushed { is_sound: *is_sound, is_lost: false, mishaps_before })
-            }));
+            ledger.pushed.extend(
+                records.iter().map(|(body, is_sound)| {
+                    (body.clone(), Pushed { is_sound: *is_sound, ..Pushed::default() })
+                }),
+            );
         }
         state.model.push(list, records.into_iter().map(|(body, _)| body), ttl);
     }
@@ -101,7 +102,7 @@ impl SimulatedRedis {
         let kept: std::collections::BTreeSet<_> = replica.records().cloned().collect();
         let lost: Vec<_> = state.model.records().filter(|body| !kept.contains(*body)).cloned().collect();
         self.ledger.lost(&lost);
-        self.ledger.mishap(format_args!("failover: {} records are lost", lost.len()));
+        self.ledger.mishap(format_args!("failover: {} records are lost", lost.len()), &kept);
         state.model = replica;
         drop(state);
         // What the replica has and should have expired by now.
@@ -207,6 +208,11 @@ impl Client {
     }
 }
 
+fn bodies(reply: &Reply) -> impl Iterator<Item = Bytes> {
+    let mut rest = reply.records.clone();
+    reply.sizes.iter().map(move |size| rest.split_to(*size as usize))
+}
+
 fn broken(kind: ErrorKind) -> RedisError {
     io::Error::new(kind, "the way to the server is broken").into()
 }
@@ -254,7 +260,8 @@ impl Calls for Client {
         let found = self.call(|model| {
             let found = model.steal(keys, segment, token, lease);
             if found.is_some() {
-                self.redis.ledger.mishap(format_args!("{} takes over {segment}: {found:?}", self.name));
+                let what = format_args!("{} takes over {segment}: {found:?}", self.name);
+                self.redis.ledger.mishap(what, model.records_of(keys, segment));
             }
             found
         });
@@ -279,6 +286,9 @@ impl Calls for Client {
             let reply = model.read(keys, segment, token, offset, bounds);
             let read = reply.as_ref().map(|reply| (reply.first, reply.sizes.len()));
             self.note(format_args!("reads {segment}: {read:?}"));
+            if let Some(reply) = &reply {
+                self.redis.ledger.read(&self.name, bodies(reply));
+            }
             reply
         })
         .await
@@ -289,6 +299,7 @@ impl Calls for Client {
             let answers = acks.iter().map(|ack| {
                 let (answer, gone) = model.ack(&Ack { offset: self.offset_of(ack), ..ack.clone() });
                 self.note(format_args!("acks {} to {}: {} go", ack.segment, ack.offset, gone.len()));
+                self.redis.ledger.acked(&gone);
                 Ok(answer)
             });
             answers.collect()

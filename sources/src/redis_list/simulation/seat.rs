@@ -1,12 +1,14 @@
 //! A pump's place in a run: the real pump with its real source, started, killed and started again, with the disk that
 //! it finds then.
 
+use std::fmt::Display;
 use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
 use pump_core::engine::LogBlueprint;
 use pump_core::engine::{Monitor, Pump, PumpError};
+use pump_core::log::LogError;
 use pump_core::log::disk::{DiskSettings, OpenError, Opened};
 use pump_core::plugin::{BatchDefaults, Mode};
 use pump_core::record::{Codec, Kind};
@@ -29,6 +31,22 @@ use super::sink::{Destination, SimulatedSink};
 /// The gateway's lists.
 pub(super) const LISTS: [&str; 2] = ["analytics-tyk-system-analytics", "analytics-tyk-system-analytics_1"];
 
+/// What a disk says that was made to fail: nothing else ever says it, so a pump that ends with it ends by that.
+const INJECTED: ErrorKind = ErrorKind::HostUnreachable;
+/// The calls that are made to fail, syncs more often than others.
+const CALLS: [Call; 10] = [
+    Call::Sync,
+    Call::Sync,
+    Call::Write,
+    Call::Create,
+    Call::Replace,
+    Call::Truncate,
+    Call::Read,
+    Call::Remove,
+    Call::Rename,
+    Call::List,
+];
+
 /// What all pumps share.
 #[derive(Clone)]
 pub(super) struct Surroundings {
@@ -46,8 +64,15 @@ pub(super) struct Seat {
     random: StdRng,
     disk: Option<SimulatedStorage>,
     running: Option<Running>,
-    /// Its log was made to fail.
-    may_fail: bool,
+    /// A read of this disk was made to fail: whoever opens the log may take that for damage.
+    may_misread: bool,
+}
+
+/// Why a pump has ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum EndedBy {
+    Itself,
+    Stop,
 }
 
 struct Running {
@@ -61,7 +86,7 @@ impl Seat {
         let mut random = StdRng::seed_from_u64(surroundings.plan.seed.wrapping_mul(8).wrapping_add(number));
         let disk = surroundings.plan.is_on_disk.then(|| SimulatedStorage::new(random.random()));
         let name = format!("pump {number}");
-        Self { surroundings: surroundings.clone(), name, random, disk, running: None, may_fail: false }
+        Self { surroundings: surroundings.clone(), name, random, disk, running: None, may_misread: false }
     }
 
     pub(super) fn is_running(&self) -> bool {
@@ -88,15 +113,20 @@ impl Seat {
                 };
                 match timeout(patience, Opened::open(Arc::new(disk.clone()), settings)).await {
                     Ok(Ok(opened)) => LogBlueprint::Disk(Box::new(opened)),
-                    Ok(Err(OpenError::Io(error))) if self.may_fail => {
-                        ledger.mishap(format_args!("{} cannot open its log: {error}", self.name));
+                    Ok(Err(OpenError::Io(error))) if error.kind() == INJECTED => {
+                        self.end(format_args!("{} cannot open its log: {error}", self.name));
+                        return self.find_disk(true);
+                    }
+                    // It is refused, and nothing is thrown away.
+                    Ok(Err(error)) if self.may_misread => {
+                        self.end(format_args!("{} cannot open its log: {error}", self.name));
                         return self.find_disk(true);
                     }
                     Ok(Err(error)) => {
-                        return ledger.problem(format!("{} cannot open its log: {error}", self.name));
+                        return ledger.problem(format!("{} cannot open its log: {error:?}", self.name));
                     }
                     Err(_killed) => {
-                        ledger.mishap(format_args!("{} is killed while it opens its log", self.name));
+                        self.end(format_args!("{} is killed while it opens its log", self.name));
                         return self.find_disk(true);
                     }
                 }
@@ -160,11 +190,16 @@ impl Seat {
     pub(super) async fn kill(&mut self) {
         let Some(running) = self.running.take() else { return };
         let is_power_cut = self.random.random_bool(0.7);
-        self.surroundings.ledger.mishap(format_args!("{} is killed, power cut: {is_power_cut}", self.name));
         running.task.abort();
         // It is gone when this returns.
         let _ = running.task.await;
+        self.end(format_args!("{} is killed, power cut: {is_power_cut}", self.name));
         self.find_disk(is_power_cut);
+    }
+
+    /// It runs no more.
+    fn end(&self, what: impl Display) {
+        self.surroundings.ledger.ended(&self.name, self.disk.is_some(), what);
     }
 
     fn find_disk(&mut self, is_power_cut: bool) {
@@ -173,28 +208,27 @@ impl Seat {
         if let Some(disk) = &mut self.disk {
             *disk = if is_power_cut { disk.crash(loss) } else { disk.kill() };
         }
-        self.may_fail = false;
+        self.may_misread = false;
     }
 
     /// Ends it in order.
     pub(super) async fn stop(&mut self) {
         let Some(Running { task, stop, .. }) = self.running.take() else { return };
-        self.surroundings.ledger.mishap(format_args!("{} stops", self.name));
+        self.surroundings.ledger.note(format_args!("{} stops", self.name));
+        let by = if task.is_finished() { EndedBy::Itself } else { EndedBy::Stop };
         // It may have ended by itself.
         let _ = stop.send(());
         let ended = task.await;
-        self.judge(ended);
+        self.judge(ended, by);
     }
 
-    /// One call of its log fails soon.
+    /// One call of its log fails soon, or when it is opened next.
     pub(super) fn fail_disk(&mut self) {
-        let calls =
-            [Call::Sync, Call::Sync, Call::Write, Call::Create, Call::Replace, Call::Truncate, Call::Read];
-        let (call, after) = (calls[self.random.random_range(0..calls.len())], self.random.random_range(0..3));
-        if let (Some(disk), true) = (&self.disk, self.running.is_some()) {
+        let (call, after) = (CALLS[self.random.random_range(0..CALLS.len())], self.random.random_range(0..3));
+        if let Some(disk) = &self.disk {
             self.surroundings.ledger.note(format_args!("{}: {call:?} fails soon", self.name));
-            disk.fail(call, after, ErrorKind::Other);
-            self.may_fail = true;
+            disk.fail(call, after, INJECTED);
+            self.may_misread |= call == Call::Read;
         }
     }
 
@@ -204,7 +238,6 @@ impl Seat {
         if let Some(disk) = &self.disk {
             self.surroundings.ledger.note(format_args!("{}: the disk is full", self.name));
             disk.set_capacity(disk.size() + room);
-            self.may_fail = true;
         }
     }
 
@@ -228,7 +261,7 @@ impl Seat {
         if running.task.is_finished() {
             let ended = (&mut running.task).await;
             self.running = None;
-            self.judge(ended);
+            self.judge(ended, EndedBy::Itself);
         }
     }
 
@@ -245,14 +278,18 @@ impl Seat {
         format!("{} has {pending:?}", self.name)
     }
 
-    fn judge(&mut self, ended: Result<Result<(), PumpError>, tokio::task::JoinError>) {
+    fn judge(&mut self, ended: Result<Result<(), PumpError>, tokio::task::JoinError>, by: EndedBy) {
+        self.end(format_args!("{} has ended: {ended:?}", self.name));
         let ledger = &self.surroundings.ledger;
         match ended {
-            Ok(Ok(())) => ledger.note(format_args!("{} has ended", self.name)),
-            Ok(Err(PumpError::Log(error))) if self.may_fail => {
-                ledger.mishap(format_args!("{} has ended: {error}", self.name));
+            Ok(Ok(())) if by == EndedBy::Stop => {}
+            Ok(Err(PumpError::Log(LogError::Sync(error) | LogError::Io(error))))
+                if error.kind() == INJECTED
+                    || by == EndedBy::Stop && error.kind() == ErrorKind::StorageFull =>
+            {
                 self.find_disk(true);
             }
+            Ok(Ok(())) => ledger.problem(format!("{} has ended, and nobody told it to", self.name)),
             Ok(Err(error)) => ledger.problem(format!("{} has failed: {error:?}", self.name)),
             Err(error) => ledger.problem(format!("{} has panicked: {error}", self.name)),
         }

@@ -86,7 +86,7 @@ fn run(seeds: u64) {
     };
     let failed: Vec<_> = std::thread::scope(|scope| {
         let threads: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
-        threads.into_iter().flat_map(|thread| thread.join().expect("a run tells its problems")).collect()
+        threads.into_iter().flat_map(|thread| thread.join().expect("a run that panics is caught")).collect()
     });
     assert!(
         failed.is_empty(),
