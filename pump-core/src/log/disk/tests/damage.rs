@@ -242,7 +242,7 @@ async fn what_the_disk_does_not_give_at_the_end_is_not_thrown_away() {
         // The state file is read before the segment.
         let has_state = disk.files().iter().any(|(name, _)| name == "state");
         disk.fail(Call::Read, usize::from(has_state), ErrorKind::Other);
-        let opened = World::open(disk.clone(), settings.clone(), &[BOTH], known()).await;
+        let opened = World::open(disk.clone(), settings, &[BOTH], known()).await;
         if !accept_gap {
             let Err(OpenError::Damaged(gaps)) = opened else { panic!("it may be lost") };
             assert_eq!((gaps.len(), places_of(&gaps).len()), (1, 0));
