@@ -197,11 +197,9 @@ impl Writer<'_> {
 
     /// Makes a share durable, and only then says so.
     async fn finish(&mut self, mut share: Share) -> Result<(), LogError> {
-        let has_frames = !share.frames.is_empty();
-        let is_too_late = bugs::is(Bug::SettleBeforeSync);
-        if has_frames {
+        if !share.frames.is_empty() {
             self.write(&mut share).await?;
-            if !is_too_late {
+            if !bugs::is(Bug::SettleBeforeSync) {
                 self.sync().await?;
             }
         }
@@ -215,7 +213,7 @@ impl Writer<'_> {
         if is_drained {
             self.log.closed.notify_waiters();
         }
-        if has_frames && is_too_late {
+        if bugs::is(Bug::SettleBeforeSync) {
             self.sync().await?;
         }
         Ok(())

@@ -2,8 +2,10 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use pump_core::bugs::{Bug, plant};
 
+use super::ledger::{Ledger, Pushed};
 use super::{Outcome, simulate};
 
 /// How many runs belong to every test run.
@@ -53,6 +55,16 @@ fn a_trim_by_count_is_found() {
 #[test]
 fn a_cursor_that_moves_over_a_gap_is_found() {
     finds(Bug::CursorOverGap);
+}
+
+#[test]
+fn what_a_pump_had_removed_is_asked_for_whatever_redis_loses_of_it_later() {
+    let ledger = Ledger::new(false);
+    let bodies = ["removed", "left"].map(|body| Bytes::from_static(body.as_bytes()));
+    ledger.state().pushed.extend(bodies.iter().map(|body| (body.clone(), Pushed::default())));
+    ledger.acked(&bodies[..1]);
+    ledger.lost(&bodies);
+    assert_eq!(bodies.map(|body| ledger.state().pushed[&body].is_lost), [false, true]);
 }
 
 fn finds(bug: Bug) {
