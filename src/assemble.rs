@@ -78,7 +78,6 @@ pub(crate) fn plan(pipeline: Pipeline, registry: &Registry) -> Result<Plan, Conf
     }
     errors.extend(sources.iter().filter_map(|source| refuse_letters_in_a_buffer(&pipeline, source)));
     errors.extend(log::refuse_unbuilt(&pipeline.log));
-    errors.extend(log::refuse_in_memory(&pipeline.log));
     if errors.is_empty() {
         notes.extend(general_notes(&pipeline, &sinks));
         Ok(Plan { pipeline, sources, sinks, id_key, notes })
@@ -193,6 +192,11 @@ fn general_notes(pipeline: &Pipeline, sinks: &[SinkPlanned]) -> Vec<String> {
 }
 
 impl Plan {
+    /// A disk log in memory promises what it cannot keep. Asked by those who write into it.
+    pub(crate) fn refuse_log_in_memory(&self) -> Result<(), ConfigErrors> {
+        log::refuse_in_memory(&self.pipeline.log).map_or(Ok(()), |error| Err(ConfigErrors(vec![error])))
+    }
+
     /// Opens sources and sinks (which contacts nobody) and puts a pump together around a log.
     pub(crate) async fn open(self, mode: Mode, log: LogBlueprint) -> anyhow::Result<Blueprint> {
         let Self { pipeline, sources, sinks, id_key, .. } = self;

@@ -25,6 +25,7 @@ pub(crate) fn check(plan: Plan, connect: bool) -> Result<(), Failure> {
     for note in &plan.notes {
         println!("note: {note}");
     }
+    plan.refuse_log_in_memory()?;
     if connect {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         runtime.map_err(anyhow::Error::from)?.block_on(probe(plan))?;

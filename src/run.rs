@@ -30,6 +30,7 @@ pub(crate) fn run(files: &[PathBuf], registry: &Registry, way: Way) -> Result<()
     // Looked at before it is read: what changes in between is seen as a change.
     let stamp = Stamp::of(files);
     let plan = assemble::load_plan(files, registry)?;
+    plan.refuse_log_in_memory()?;
     logging::start(&plan.pipeline.telemetry.log);
     for note in &plan.notes {
         info!(note, "note on the pipeline file");

@@ -71,8 +71,8 @@ pub struct DiskLogConfig {
     /// How large it may become, to within one segment. A full log stops the intake of the sources.
     #[serde(default = "one_gib")]
     pub max_size: ByteSize,
-    /// How long records are kept for replay after every sink has passed them; they go first when the log is
-    /// full.
+    /// How long after they were received records are kept for replay, though every sink has passed them; they
+    /// go first when the log is full.
     #[serde(default = "no_time")]
     pub retain: ConfigDuration,
     /// How it keeps records. `zstd` takes a fifth of the disk and half a microsecond of CPU a record.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::JoinSet;
 use tokio::time::{timeout, timeout_at};
 use tracing::{info, warn};
 
@@ -320,7 +320,9 @@ impl Pump {
     pub async fn run(self, stop: impl Future<Output = ()>) -> Result<(), PumpError> {
         let Self { monitor, mut lanes, to_run, mut reloads, sources, queue, news, .. } = self;
         let Self { mode, shutdown_timeout, phase, stopping, .. } = self;
-        let mut log_task = Some(tokio::spawn(monitor.log.clone().run()));
+        // Every task is in a set, so that none outlives this future when it is dropped.
+        let mut log_task = JoinSet::new();
+        log_task.spawn(monitor.log.clone().run());
         let mut lane_tasks = JoinSet::new();
         for lane in to_run {
             lane_tasks.spawn(lane.run());
@@ -330,7 +332,8 @@ impl Pump {
             source_tasks.spawn(async move { (name, source.run(port).await) });
         }
         let news_account = monitor.accounting.source(monitor.sources.len() - 1);
-        let news_task = tokio::spawn(queue.run(monitor.log.clone(), news_account));
+        let mut news_task = JoinSet::new();
+        news_task.spawn(queue.run(monitor.log.clone(), news_account));
         news.post("start", "the pump has started", &[]);
         info!(sources = monitor.sources.len() - 1, lanes = lane_tasks.len(), "pump started");
 
@@ -382,7 +385,7 @@ impl Pump {
                 outcome = Err(PumpError::Panicked { part: "a lane" });
             }
         }
-        news_task.abort();
+        news_task.abort_all();
         monitor.log.close();
         // What sources do now is a last round with their buffers; it gets its own few seconds.
         let last_round = Deadline::after(Duration::from_secs(5));
@@ -393,7 +396,7 @@ impl Pump {
                 outcome = Err(error);
             }
         }
-        if log_task.is_some() {
+        if !log_task.is_empty() {
             match timeout_at(last_round.instant(), log_end(&mut log_task)).await {
                 Ok(Err(error)) if outcome.is_ok() => outcome = Err(error),
                 Ok(_) => {}
@@ -421,13 +424,11 @@ async fn all_delivered(
 }
 
 /// Resolves when the log's task ends, and never again.
-async fn log_end(task: &mut Option<JoinHandle<Result<(), LogError>>>) -> Result<(), PumpError> {
-    let Some(running) = task else { return std::future::pending().await };
-    let ended = running.await;
-    *task = None;
-    match ended {
-        Ok(ended) => Ok(ended?),
-        Err(_) => Err(PumpError::Panicked { part: "the log" }),
+async fn log_end(task: &mut JoinSet<Result<(), LogError>>) -> Result<(), PumpError> {
+    match task.join_next().await {
+        None => std::future::pending().await,
+        Some(Ok(ended)) => Ok(ended?),
+        Some(Err(_)) => Err(PumpError::Panicked { part: "the log" }),
     }
 }
 

@@ -220,12 +220,12 @@ impl Reservation {
         Self { log, held }
     }
 
-    /// Appends a chunk within the room that is held, and over it where it has to be.
     /// See [`Log::held`].
     pub(crate) fn already(&self, source: &str, partition: &str) -> Option<u64> {
         self.log.held(source, partition)
     }
 
+    /// Appends a chunk within the room that is held, and over it where it has to be.
     pub(crate) fn append(&mut self, chunk: Chunk) {
         self.held = self.log.append_reserved(chunk, self.held);
     }

@@ -63,7 +63,8 @@ pub struct SinkPlan {
     /// Whether a batch has to come again exactly as it was once it was tried, because the sink names what it
     /// writes by [`Batch::digest`]. The engine then makes it durable which records are in a batch before its
     /// first attempt, and repeats the batch after a restart; with the memory log only while the process lives.
-    /// Halves of a batch, and what is left of one that was answered in part, are batches of their own.
+    /// Halves of a batch, and what is left of one that was answered in part, are batches of their own; with the
+    /// memory log also what is left of one when a lease was lost, since another pump delivers the rest.
     pub repeats_batches: bool,
 }
 

@@ -82,6 +82,11 @@ impl RedisModel {
         segment.into_iter().flat_map(|segment| &segment.records)
     }
 
+    /// All records that are in no segment yet.
+    pub(super) fn in_lists(&self) -> impl Iterator<Item = &Bytes> {
+        self.lists.values().flat_map(|list| &list.records)
+    }
+
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
         self.lists.values().all(|list| list.records.is_empty() && list.segments.is_empty())

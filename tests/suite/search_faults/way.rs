@@ -24,7 +24,15 @@ const FAULTS: [(Fault, &str); 7] = [
 
 #[test]
 fn whatever_fails_on_the_way_every_record_is_there_once() {
-    let scene = Scene::new("way");
+    whatever_fails_on_the_way(&Scene::new("way"));
+}
+
+#[test]
+fn whatever_fails_on_the_way_every_record_of_a_log_on_disk_is_there_once() {
+    whatever_fails_on_the_way(&Scene::with_disk_log("way-disk"));
+}
+
+fn whatever_fails_on_the_way(scene: &Scene) {
     let proxy = FaultyProxy::start(scene.search.address());
     let pump = scene.start(&[&proxy.url()]);
     wait("it is ready", || pump.get("/readyz").0 == 200);

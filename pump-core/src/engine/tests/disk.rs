@@ -49,6 +49,23 @@ async fn what_a_dead_sink_did_not_get_is_there_after_a_restart() {
     assert_eq!((books.lanes[0].accepted, books.lanes[1].accepted), (0, 1_000));
 }
 
+/// Whoever drops a running pump can start another one with the same log.
+#[tokio::test]
+async fn a_pump_that_is_dropped_leaves_no_task_that_holds_its_log() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut plan = blueprint(Mode::Follow, vec![("list", Box::new(ListSource::counting(100, 7)))]);
+    plan.log = opened(folder.path()).await;
+    plan.lanes.push(lane("only", &ScriptedSink::willing()));
+    let run = Pump::new(plan).run(std::future::pending());
+    timeout(Duration::from_millis(100), run).await.expect_err("it runs until it is dropped");
+    let is_free = async {
+        while Directory::lock(folder.path()).is_err() {
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), is_free).await.expect("nothing holds the log any more");
+}
+
 /// A lane that ended in the middle of a chunk goes on there.
 #[tokio::test]
 async fn a_cursor_inside_a_chunk_is_kept() {

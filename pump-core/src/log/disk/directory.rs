@@ -37,13 +37,16 @@ struct Inner {
 impl Directory {
     /// Makes the directory if it is missing, and locks it. Blocks.
     pub fn lock(path: &Path) -> io::Result<Self> {
+        let is_new = !path.exists();
         let above = path.ancestors().skip(1).find(|path| path.exists() && !path.as_os_str().is_empty());
         let above = above.unwrap_or(Path::new(".")).to_owned();
         DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         // A directory that was made just now must not be gone after a power loss.
         let made =
             path.ancestors().skip(1).take_while(|path| **path != above && !path.as_os_str().is_empty());
-        made.chain([&*above]).try_for_each(|path| File::open(path)?.sync_all())?;
+        if is_new {
+            made.chain([&*above]).try_for_each(|path| File::open(path)?.sync_all())?;
+        }
         let lock =
             OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path.join(LOCK))?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {

@@ -45,7 +45,7 @@ pub(crate) struct Header {
     /// Bytes as they are stored.
     stored_len: u32,
     /// Bytes as they came.
-    raw_len: u32,
+    pub(crate) raw_len: u32,
     pub(crate) records: u32,
     /// The place of its first record.
     pub(crate) first: u64,
@@ -68,6 +68,9 @@ pub enum FrameError {
         "the frame has version {0}, which this pump cannot read: use the pump that wrote it, or a newer one"
     )]
     Version(u8),
+    /// Sound, and of a sort that this build does not know.
+    #[error("the frame {0}, which this build cannot read: use the pump that wrote it, or a newer one")]
+    Unsupported(&'static str),
     /// Fewer bytes than the header says.
     #[error("the frame is cut off")]
     CutOff,
@@ -97,12 +100,12 @@ impl Header {
         }
         let flags = header[5];
         if flags & !(HAS_IDS | IS_ZSTD) != 0 {
-            return Err(FrameError::Content("a flag of this frame is not known"));
+            return Err(FrameError::Unsupported("has a flag"));
         }
         let header = Self {
             flags,
-            kind: kind_of(header[6]).ok_or(FrameError::Content("its kind is not known"))?,
-            codec: codec_of(header[7]).ok_or(FrameError::Content("its codec is not known"))?,
+            kind: kind_of(header[6]).ok_or(FrameError::Unsupported("has records of a kind"))?,
+            codec: codec_of(header[7]).ok_or(FrameError::Unsupported("has a codec"))?,
             source_len: u16_at(8),
             partition_len: u16_at(10),
             stored_len: u32_at(12),
@@ -115,6 +118,7 @@ impl Header {
             content_crc: u32_at(72),
         };
         if header.content_len() > MAX_CONTENT as u64
+            || u64::from(header.raw_len) > MAX_CONTENT as u64
             || header.first.checked_add(u64::from(header.records)).is_none()
         {
             return Err(FrameError::Content("its lengths are out of bounds"));
@@ -203,7 +207,7 @@ impl Header {
 
     #[cfg(not(feature = "zstd"))]
     fn decompress(&self, _: &[u8]) -> Result<Bytes, FrameError> {
-        Err(FrameError::Content("it is compressed with zstd, which this build cannot read"))
+        Err(FrameError::Unsupported("is compressed with zstd"))
     }
 
     fn write(&self, out: &mut BytesMut) {

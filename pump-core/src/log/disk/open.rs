@@ -134,8 +134,10 @@ pub(crate) async fn recover(
             look.gaps.iter().for_each(|gap| gaps::add(&mut saved.gaps, gap.from, gap.to));
             saved.end = saved.end.max(look.next_place);
             // What is lost here its source may still have.
-            saved.held.clear();
-            saved.held_from = saved.end;
+            if !look.gaps.is_empty() {
+                saved.held.clear();
+                saved.held_from = saved.end;
+            }
             storage.replace(saved::FILE, saved.to_bytes()).await?;
             for (name, len) in &look.damaged {
                 salvage(storage, name, *len).await?;
@@ -275,7 +277,11 @@ pub(super) async fn look(storage: &dyn Storage, saved: &Saved) -> Result<Look, O
             segment.newest = segment.newest.max(header.received);
         };
         let found = scan(storage, &name, len, &is_known_gap, &mut visit).await?;
-        if let Some(hole) = found.holes.iter().find(|hole| matches!(hole.error, FrameError::Version(_))) {
+        if let Some(hole) = found
+            .holes
+            .iter()
+            .find(|hole| matches!(hole.error, FrameError::Version(_) | FrameError::Unsupported(_)))
+        {
             return Err(OpenError::Newer(format!("{name}: {}", hole.error).into()));
         }
         segment.bytes = segment.bytes.min(len);

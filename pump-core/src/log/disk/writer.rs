@@ -47,7 +47,8 @@ struct Writer<'a> {
     doomed: Vec<Segment>,
     saved: Option<Bytes>,
     look_at: Instant,
-    has_spare: bool,
+    /// The length of the spare file; 0: there is none that is known of.
+    spare: u64,
     /// When it was said last that the disk is full.
     warned: Option<Instant>,
 }
@@ -59,7 +60,7 @@ pub(super) async fn run(log: &DiskLog) -> Result<(), LogError> {
         growing: None,
         doomed: Vec::new(),
         saved: None,
-        has_spare: false,
+        spare: 0,
         look_at: Instant::now() + EVERY,
         warned: None,
     };
@@ -95,6 +96,7 @@ impl Writer<'_> {
             }
             if is_due {
                 self.save_as_far_as_possible().await?;
+                self.keep_spare().await;
                 self.look_at = Instant::now() + EVERY;
             } else if self.log.state().is_cut_wanted() {
                 self.save_as_far_as_possible().await?;
@@ -294,7 +296,9 @@ impl Writer<'_> {
     async fn trim(&mut self, may_seal: MaySeal) -> Result<(), LogError> {
         let settings = &self.log.settings;
         let now = Timestamp::now();
-        let is_kept = |segment: &Segment| now.seconds_since(segment.newest) < settings.retain.as_secs_f64();
+        let is_kept = |segment: &Segment| {
+            !settings.retain.is_zero() && now.seconds_since(segment.newest) < settings.retain.as_secs_f64()
+        };
         let gives_up_growing = {
             let state = self.log.state();
             let is_idle = state.appended_at.elapsed() >= IDLE && !state.segments.back().is_some_and(is_kept);
@@ -303,7 +307,9 @@ impl Writer<'_> {
         if gives_up_growing && may_seal == MaySeal::Yes {
             self.seal().await?;
         }
-        let removable = self.log.state().take_removable(is_kept, &self.log.accounting);
+        // What was given up for the sake of room gives none before it is removed.
+        let may_give_up = self.doomed.is_empty();
+        let removable = self.log.state().take_removable(is_kept, may_give_up, &self.log.accounting);
         self.doomed.extend(removable);
         if self.doomed.is_empty() {
             return Ok(());
@@ -344,7 +350,7 @@ impl Writer<'_> {
             // What this file says gives the disk room again, and nothing else does.
             Err(error) if is_full(&error) => {
                 storage.remove(SPARE).await?;
-                self.has_spare = false;
+                self.spare = 0;
                 storage.replace(saved::FILE, content.clone()).await?;
             }
             replaced => replaced?,
@@ -366,13 +372,18 @@ impl Writer<'_> {
 
     /// Keeps a little room on the disk: it is given up when the file of cursors needs it and there is no other.
     async fn keep_spare(&mut self) {
-        if !self.has_spare {
-            self.has_spare =
-                match self.log.storage.create(SPARE, self.log.settings.segment_size / SPARE_PART).await {
-                    Ok(()) => true,
-                    Err(error) => error.kind() == io::ErrorKind::AlreadyExists,
-                };
+        let needed = 2 * self.saved.as_ref().map_or(0, Bytes::len) as u64;
+        if self.spare > 0 && self.spare >= needed {
+            return;
         }
+        let len = needed.max(self.log.settings.segment_size / SPARE_PART);
+        let storage = &self.log.storage;
+        // A disk that has no room for it is found out where room is needed.
+        let made = match storage.remove(SPARE).await {
+            Ok(()) => storage.create(SPARE, len).await,
+            failed => failed,
+        };
+        self.spare = if made.is_ok() { len } else { 0 };
     }
 
     fn warn_of_full_disk(&mut self, error: &io::Error) {

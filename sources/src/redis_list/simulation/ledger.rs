@@ -22,6 +22,8 @@ pub(super) struct Pushed {
     /// How often it may come once more although a sink said that it has it: a pump ended that had read it, its
     /// segment was taken over, or a failover had it.
     pub(super) excuses: u32,
+    /// How many failovers took it out of its segment. In the next one nobody can know it by its place.
+    pub(super) unsealed: u32,
 }
 
 /// The ledger. A handle.
@@ -124,6 +126,16 @@ impl Ledger {
         for body in bodies {
             if let Some(pushed) = state.pushed.get_mut(body).filter(|pushed| !pushed.is_safe) {
                 pushed.is_lost = true;
+            }
+        }
+    }
+
+    /// A failover took these out of their segments, or brought them back into the list that they were in before.
+    pub(super) fn unsealed<'b>(&self, bodies: impl IntoIterator<Item = &'b Bytes>) {
+        let mut state = self.state();
+        for body in bodies {
+            if let Some(pushed) = state.pushed.get_mut(body) {
+                pushed.unsealed += 1;
             }
         }
     }

@@ -22,7 +22,7 @@ use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
 use ledger::Ledger;
-use plan::{Events, Plan};
+use plan::{Events, Objects, Plan};
 use redis::SimulatedRedis;
 use seat::{LISTS, Seat, Surroundings};
 use sink::Destination;
@@ -63,11 +63,7 @@ async fn live(plan: Plan, is_told: bool) -> Outcome {
     ledger.note(format_args!("{plan:?}"));
     let surroundings = Surroundings {
         redis: SimulatedRedis::new(&ledger),
-        destinations: vec![
-            Destination::new("first", true),
-            Destination::new("second", true),
-            Destination::new("best effort", false),
-        ],
+        destinations: destinations(plan.objects),
         letters: MemoryStore::default(),
         plan,
         ledger,
@@ -87,6 +83,20 @@ async fn live(plan: Plan, is_told: bool) -> Outcome {
     let ledger = &world.surroundings.ledger;
     let (trace, state) = (ledger.trace(), ledger.state());
     Outcome { trace, records: state.pushed.len(), mishaps: state.mishaps, problems: state.problems.clone() }
+}
+
+fn destinations(objects: Objects) -> Vec<Destination> {
+    let mut destinations = vec![
+        Destination::new("first", true),
+        Destination::new("second", true),
+        Destination::new("best effort", false),
+    ];
+    match objects {
+        Objects::None => {}
+        Objects::Beside { is_required } => destinations.push(Destination::of_objects(is_required)),
+        Objects::Alone => destinations = vec![Destination::of_objects(true)],
+    }
+    destinations
 }
 
 /// Everything, and what happens to it next.

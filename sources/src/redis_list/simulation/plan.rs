@@ -23,6 +23,9 @@ pub(super) struct Plan {
     pub(super) batch: (usize, usize),
     pub(super) calls: CallFaults,
     pub(super) sinks: SinkFaults,
+    pub(super) objects: Objects,
+    /// Records that an object may have; a batch of more is too large.
+    pub(super) max_object: usize,
     pub(super) events: Events,
 }
 
@@ -45,6 +48,18 @@ pub(super) struct SinkFaults {
     pub(super) unavailable: f64,
     /// Records have answers of their own.
     pub(super) answers: f64,
+}
+
+/// Whether there is a destination that names what it has by the records in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Objects {
+    None,
+    /// Beside the others, and maybe required.
+    Beside {
+        is_required: bool,
+    },
+    /// In the place of all others.
+    Alone,
 }
 
 /// How much weight each event has when the next one is drawn.
@@ -94,6 +109,12 @@ impl Plan {
                 disk_fails: if is_on_disk { weight(random, 2) } else { 0 },
                 disk_full: if is_on_disk { weight(random, 3) } else { 0 },
             },
+            objects: match random.random_range(0..4) {
+                0 => Objects::Beside { is_required: sometimes(random) },
+                1 => Objects::Alone,
+                _ => Objects::None,
+            },
+            max_object: if sometimes(random) { random.random_range(1..40) } else { usize::MAX },
         }
     }
 }

@@ -2,7 +2,7 @@
 //! their way back, and which a client goes twice; a server that is silent for a while; and one that fails over to a
 //! replica that is behind.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, ErrorKind};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -99,8 +99,10 @@ impl SimulatedRedis {
     pub(super) fn fail_over(&self) {
         let mut state = self.state();
         let Some(replica) = state.replica.take() else { return };
-        let kept: std::collections::BTreeSet<_> = replica.records().cloned().collect();
+        let kept: BTreeSet<_> = replica.records().cloned().collect();
         let lost: Vec<_> = state.model.records().filter(|body| !kept.contains(*body)).cloned().collect();
+        let in_lists: BTreeSet<_> = state.model.in_lists().collect();
+        self.ledger.unsealed(replica.in_lists().filter(|body| !in_lists.contains(body)));
         self.ledger.lost(&lost);
         self.ledger.mishap(format_args!("failover: {} records are lost", lost.len()), &kept);
         state.model = replica;

@@ -168,7 +168,8 @@ impl Seat {
         let Surroundings { plan, ledger, .. } = &self.surroundings;
         let mut lane = testing::lane(destination.name, &ScriptedSink::willing());
         let seed = self.random.random();
-        lane.sink = Arc::new(SimulatedSink::new(destination, self.name.clone(), plan.sinks, ledger, seed));
+        lane.sink = Arc::new(SimulatedSink::new(destination, self.name.clone(), plan, ledger, seed));
+        lane.repeats_batches = destination.names_objects;
         lane.kinds = vec![Kind::Transaction];
         lane.is_required = destination.is_required;
         let (max_records, max_in_flight) = plan.batch;

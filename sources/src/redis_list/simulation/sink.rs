@@ -1,31 +1,37 @@
 //! Destinations, as all pumps see them, and the sinks through which one pump does: they answer for single records,
 //! fail as a whole before or after they have taken what came, are silent, or gone for a while.
+//!
+//! One sort of them writes objects, each whole, under the digest of the records in it: what comes again as the same
+//! batch is there once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use pump_core::plugin::{Answer, Answers, Batch, Deadline, DynSink, SinkError};
+use pump_core::plugin::{Answer, Answers, Batch, BatchDigest, Deadline, DynSink, SinkError};
 use pump_core::record::RecordId;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use tokio::time::{Instant, sleep};
 
 use super::ledger::Ledger;
-use super::plan::SinkFaults;
+use super::plan::{Plan, SinkFaults};
 
 /// A place where records end up. A handle.
 #[derive(Clone)]
 pub(super) struct Destination {
     pub(super) name: &'static str,
     pub(super) is_required: bool,
+    /// Whether it has objects, and asks for batches that are repeated as they were.
+    pub(super) names_objects: bool,
     state: Arc<Mutex<State>>,
 }
 
 struct State {
     taken: BTreeMap<Bytes, Taken>,
+    objects: BTreeMap<BatchDigest, Object>,
     down_until: Instant,
 }
 
@@ -39,10 +45,23 @@ pub(super) struct Taken {
     pub(super) unheard: u32,
 }
 
+/// An object of a destination that names them.
+#[derive(Debug, Clone)]
+pub(super) struct Object {
+    pub(super) bodies: Vec<Bytes>,
+    /// The pumps that wrote it.
+    pub(super) pumps: BTreeSet<String>,
+}
+
 impl Destination {
     pub(super) fn new(name: &'static str, is_required: bool) -> Self {
-        let state = State { taken: BTreeMap::new(), down_until: Instant::now() };
-        Self { name, is_required, state: Arc::new(Mutex::new(state)) }
+        let state = State { taken: BTreeMap::new(), objects: BTreeMap::new(), down_until: Instant::now() };
+        Self { name, is_required, names_objects: false, state: Arc::new(Mutex::new(state)) }
+    }
+
+    /// One that names what it has by the records in it.
+    pub(super) fn of_objects(is_required: bool) -> Self {
+        Self { names_objects: true, ..Self::new("objects", is_required) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -57,6 +76,22 @@ impl Destination {
     /// By body, what it has.
     pub(super) fn taken(&self) -> BTreeMap<Bytes, Taken> {
         self.state().taken.clone()
+    }
+
+    /// By name, the objects that it has.
+    pub(super) fn objects(&self) -> BTreeMap<BatchDigest, Object> {
+        self.state().objects.clone()
+    }
+
+    /// Writes an object. Whether it has the contents that it had before, if it was there.
+    fn put(&self, name: BatchDigest, pump: &str, bodies: Vec<Bytes>) -> bool {
+        let mut state = self.state();
+        let object = state
+            .objects
+            .entry(name)
+            .or_insert_with(|| Object { bodies: bodies.clone(), pumps: BTreeSet::new() });
+        object.pumps.insert(pump.to_owned());
+        object.bodies == bodies
     }
 
     fn is_down(&self) -> bool {
@@ -82,6 +117,8 @@ pub(super) struct SimulatedSink {
     pub(super) destination: Destination,
     pub(super) pump: String,
     faults: SinkFaults,
+    /// Records that an object may have.
+    max_object: usize,
     ledger: Ledger,
     random: Mutex<StdRng>,
 }
@@ -99,25 +136,28 @@ enum Reaction {
         has_taken: bool,
     },
     Unavailable,
+    TooLarge,
 }
 
 impl SimulatedSink {
     pub(super) fn new(
         destination: &Destination,
         pump: String,
-        faults: SinkFaults,
+        plan: &Plan,
         ledger: &Ledger,
         seed: u64,
     ) -> Self {
         let random = Mutex::new(StdRng::seed_from_u64(seed));
-        Self { destination: destination.clone(), pump, faults, ledger: ledger.clone(), random }
+        let max_object = if destination.names_objects { plan.max_object } else { usize::MAX };
+        let (destination, faults, ledger) = (destination.clone(), plan.sinks, ledger.clone());
+        Self { destination, pump, faults, max_object, ledger, random }
     }
 
     fn random(&self) -> MutexGuard<'_, StdRng> {
         self.random.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn draw(&self) -> (Reaction, Duration) {
+    fn draw(&self, records: usize) -> (Reaction, Duration) {
         let mut random = self.random();
         let SinkFaults { fails, hangs, unavailable, answers } = self.faults;
         let (is_calm, has_taken, mut draw) = (self.ledger.is_calm(), random.random(), random.random::<f64>());
@@ -126,14 +166,26 @@ impl SimulatedSink {
             draw < 0.0
         };
         let reaction = match () {
+            () if records > self.max_object => Reaction::TooLarge,
             () if is_calm => Reaction::Take,
             () if is_drawn(fails) => Reaction::Fail { has_taken },
             () if is_drawn(hangs) => Reaction::Hang { has_taken },
             () if is_drawn(unavailable) => Reaction::Unavailable,
-            () if is_drawn(answers) => Reaction::AnswerEach,
+            // An object has all of its records or is not there.
+            () if is_drawn(answers) && !self.destination.names_objects => Reaction::AnswerEach,
             () => Reaction::Take,
         };
         (reaction, Duration::from_millis(random.random_range(0..100)))
+    }
+
+    fn take(&self, batch: &Batch, records: &[(Bytes, RecordId)], is_heard: bool) {
+        records.iter().for_each(|(body, id)| self.destination.take(body, *id, is_heard));
+        if self.destination.names_objects {
+            let bodies = records.iter().map(|(body, _)| body.clone()).collect();
+            if !self.destination.put(batch.digest(), &self.pump, bodies) {
+                self.ledger.problem(format!("the object {} has other contents than before", batch.digest()));
+            }
+        }
     }
 
     /// An answer of its own for each record; a slot may stay empty.
@@ -170,10 +222,9 @@ impl DynSink for SimulatedSink {
         while let Some(slice) = slices.next().await? {
             records.extend(slice.entries().map(|entry| (Bytes::copy_from_slice(entry.body()), entry.id())));
         }
-        let (reaction, delay) = self.draw();
+        let (reaction, delay) = self.draw(records.len());
         sleep(delay).await;
-        let take =
-            |is_heard| records.iter().for_each(|(body, id)| self.destination.take(body, *id, is_heard));
+        let take = |is_heard| self.take(batch, &records, is_heard);
         self.ledger.note(format_args!(
             "{} gives {} records to {}: {reaction:?}",
             self.pump,
@@ -199,6 +250,7 @@ impl DynSink for SimulatedSink {
                 }
                 std::future::pending().await
             }
+            Reaction::TooLarge => Err(SinkError::too_large("too many records for an object")),
             Reaction::Unavailable => Err(SinkError::unavailable("not now", "chance has it")),
         }
     }

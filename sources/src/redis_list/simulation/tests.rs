@@ -67,6 +67,11 @@ fn what_a_pump_had_removed_is_asked_for_whatever_redis_loses_of_it_later() {
     assert_eq!(bodies.map(|body| ledger.state().pushed[&body].is_lost), [false, true]);
 }
 
+#[test]
+fn a_cut_that_is_not_durable_is_found() {
+    finds(Bug::CutNotDurable);
+}
+
 fn finds(bug: Bug) {
     let _planted = plant(bug);
     let found = (0..ENOUGH)

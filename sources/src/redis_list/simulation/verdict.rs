@@ -73,8 +73,30 @@ pub(super) fn judge(surroundings: &Surroundings) {
             problems.add("not sound, and not among the dead letters", body);
         }
     }
+    if surroundings.plan.is_on_disk {
+        destinations.iter().for_each(|destination| judge_objects(destination, &pushed, &mut problems));
+    }
     for (what, (count, bodies)) in problems.0 {
         ledger.problem(format!("{count} records are {what}, such as {bodies:?}"));
+    }
+}
+
+/// With the log on disk a record is in one object of each pump that had it: what a pump may have written it writes again
+/// as it was. Only a failover makes another record of it, with a place in another segment. The memory log remembers nothing.
+fn judge_objects(destination: &Destination, pushed: &BTreeMap<Bytes, Pushed>, problems: &mut Problems) {
+    let mut objects: BTreeMap<(&str, &Bytes), u32> = BTreeMap::new();
+    let all = destination.objects();
+    for object in all.values() {
+        for pump in &object.pumps {
+            object.bodies.iter().for_each(|body| *objects.entry((pump, body)).or_default() += 1);
+        }
+    }
+    for ((pump, body), count) in objects {
+        let unsealed = pushed.get(body).map_or(0, |pushed| pushed.unsealed);
+        if count > 1 + unsealed {
+            let name = destination.name;
+            problems.add(&format!("in {count} objects of {pump} at {name}, {unsealed} times unsealed"), body);
+        }
     }
 }
 

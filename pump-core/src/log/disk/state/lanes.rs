@@ -77,13 +77,14 @@ impl State {
     pub(in crate::log::disk) fn take_removable(
         &mut self,
         is_kept: impl Fn(&Segment) -> bool,
+        may_give_up: bool,
         accounting: &Accounting,
     ) -> Vec<Segment> {
         let (required, all) = (self.passed_by_required(), self.passed_by_all());
         let mut removable = Vec::new();
         while let Some(first) = self.segments.front() {
             let is_needed = first.end > required || self.growing == Some(first.first);
-            let is_wanted = self.is_room_wanted() && removable.is_empty();
+            let is_wanted = self.is_room_wanted() && may_give_up && removable.is_empty();
             if is_needed || !is_wanted && (first.end > all || is_kept(first)) {
                 break;
             }

@@ -6,9 +6,10 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::settings;
-use super::world::{BOTH, End, Spec, World};
+use super::world::{BOTH, End, Known, Spec, World};
 use crate::log::LogError;
-use crate::log::disk::DiskSettings;
+use crate::log::disk::frame::HEADER_LEN;
+use crate::log::disk::{DiskSettings, OpenError, Storage};
 use crate::testing::{Call, Loss, SimulatedStorage};
 
 const SOON: Duration = Duration::from_millis(50);
@@ -75,4 +76,27 @@ async fn a_full_disk_goes_on_as_soon_as_what_is_there_is_passed() {
     assert!(!world.process.run.is_finished());
     world.finish(&[BOTH]).await;
     assert!(world.missing(&BOTH).is_empty());
+}
+
+/// A frame of a newer pump is not damage: nothing is cut off, and nothing is set aside.
+#[tokio::test(start_paused = true)]
+async fn a_frame_of_a_sort_that_is_not_known_is_left_alone() {
+    let mut world = World::new(SimulatedStorage::new(1), settings(), &[BOTH]).await;
+    world.append((0, 0), 10).await;
+    world.wait(SOON).await;
+    let disk = world.disk.kill();
+    let (name, _) = disk.files().into_iter().find(|(name, _)| name.ends_with(".log")).expect("a segment");
+    let mut header = disk.read(&name, 0, HEADER_LEN).await.expect("it is there").to_vec();
+    header[5] |= 0x80;
+    let crc = crc32c::crc32c(&header[..HEADER_LEN - 4]);
+    header[HEADER_LEN - 4..].copy_from_slice(&crc.to_le_bytes());
+    disk.write(&name, 0, vec![header.into()]).await.expect("it is written");
+    disk.sync(&name).await.expect("it is synced");
+    let files = disk.files();
+    for accept_gap in [false, true] {
+        let settings = DiskSettings { accept_gap, ..settings() };
+        let opened = World::open(disk.clone(), settings, &[BOTH], Known::default()).await;
+        assert!(matches!(opened, Err(OpenError::Newer(_))));
+        assert_eq!(disk.files(), files);
+    }
 }
