@@ -75,7 +75,7 @@ pub struct DiskLogConfig {
     /// go first when the log is full.
     #[serde(default = "no_time")]
     pub retain: ConfigDuration,
-    /// How it keeps records. `zstd` takes a fifth of the disk and half a microsecond of CPU a record.
+    /// How it keeps records. `zstd` takes less disk and more CPU.
     #[serde(default = "uncompressed")]
     pub compression: Compression,
     /// Whether the folder may lie in memory (tmpfs), where everything is lost when the machine stops.
