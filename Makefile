@@ -31,8 +31,9 @@ check: $(deny)/bin/cargo-deny
 ## chaos: what takes too long for every day: a hundred rounds of kills, huge records, older servers
 chaos:
 	scripts/setup.sh chaos
-	PUMP_TEST_KILL_ROUNDS=100 PUMP_TEST_SEARCH_KILLS=60 cargo test --locked --test suite -- --include-ignored \
-		kills_at_random kills_in_the_middle memory_stays elasticsearch_7
+	PUMP_TEST_KILL_ROUNDS=100 PUMP_TEST_SEARCH_KILLS=60 PUMP_TEST_DEAD_SECONDS=60 \
+		cargo test --locked --test suite -- --include-ignored \
+		kills_at_random kills_in_the_middle memory_stays elasticsearch_7 a_dead_sink a_disk_that_fills
 
 ## simulate: more runs of the simulation than a test run has (SEEDS=50000 FIRST=0); with SEED=7 that one, told in full
 simulate:

@@ -221,19 +221,20 @@ async fn measure(folder: &Path, records: usize) {
         let disk = report("through the log on disk", chunks * PER_CHUNK, begin, before);
         println!("surcharge of the disk log: {:.2} CPU s per million\n", disk - memory);
     }
+    behind(folder, GIB as usize / RECORD).await;
     behind(folder, records).await;
     small(folder).await;
 }
 
 /// A dead sink: what is behind, what that takes in memory, and how long the next start takes.
 async fn behind(folder: &Path, records: usize) {
-    let path = folder.join("behind");
-    let chunks = (GIB as usize / (PER_CHUNK * RECORD)).min(records / PER_CHUNK);
+    let path = folder.join(format!("behind-{records}"));
+    let chunks = records / PER_CHUNK;
     let before = peak();
-    through(opened(&path, 2 * GIB).await, chunks, PER_CHUNK, true, folder).await;
+    through(opened(&path, 8 * GIB).await, chunks, PER_CHUNK, true, folder).await;
     println!("{} records behind a dead sink: peak {} MiB (before {before})", chunks * PER_CHUNK, peak());
     let begin = Instant::now();
-    let log = opened(&path, 2 * GIB).await;
+    let log = opened(&path, 8 * GIB).await;
     println!("opening {} MiB: {:.2} s", (chunks * PER_CHUNK * RECORD) >> 20, begin.elapsed().as_secs_f64());
     let begin = Instant::now();
     let books = through(log, 0, 0, false, folder).await;
@@ -241,7 +242,7 @@ async fn behind(folder: &Path, records: usize) {
     println!("read from the disk: {} records, {rate:.0} a second, peak {} MiB", books.delivered, peak());
 }
 
-/// Five million records in chunks of one: what a quiet gateway leaves behind a dead sink in weeks.
+/// A million records in chunks of one: what a quiet gateway leaves behind a dead sink in weeks.
 async fn small(folder: &Path) {
     let (path, records) = (folder.join("small"), 1_000_000);
     through(opened(&path, 4 * GIB).await, records, 1, true, folder).await;
