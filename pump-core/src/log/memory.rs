@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use async_trait::async_trait;
 use tokio::sync::Notify;
 
+use super::room::Room;
 use super::settlement::{SettledSender, Settlements};
 use super::{LaneChange, LaneInterest, Log, LogError, Placed, Reservation};
 use crate::accounting::{Accounting, LaneId};
@@ -24,9 +25,7 @@ pub struct MemoryLog {
     max_size: usize,
     accounting: Accounting,
     state: Mutex<State>,
-    /// Sources wait here one after the other, so that a large request is not starved by small ones.
-    turnstile: tokio::sync::Mutex<()>,
-    room: Notify,
+    room: Room,
     appended: Notify,
     closed: Notify,
 }
@@ -99,8 +98,7 @@ impl MemoryLog {
                 lanes: Vec::new(),
                 settlements: Settlements::new(sources),
             }),
-            turnstile: tokio::sync::Mutex::new(()),
-            room: Notify::new(),
+            room: Room::default(),
             appended: Notify::new(),
             closed: Notify::new(),
         }
@@ -132,24 +130,7 @@ impl MemoryLog {
 #[async_trait]
 impl Log for MemoryLog {
     async fn reserve(self: Arc<Self>, bytes: usize) -> Reservation {
-        let turn = self.turnstile.lock().await;
-        /// A source that stops waiting wants no more room.
-        struct Wanted<'a>(&'a MemoryLog);
-        impl Drop for Wanted<'_> {
-            fn drop(&mut self) {
-                self.0.state().is_wanted = false;
-            }
-        }
-        let wanted = Wanted(&self);
-        loop {
-            let room = self.room.notified();
-            if self.try_reserve(bytes) {
-                break;
-            }
-            room.await;
-        }
-        drop(wanted);
-        drop(turn);
+        self.room.wait(|| self.try_reserve(bytes), || self.state().is_wanted = false).await;
         Reservation::new(self, bytes)
     }
 
@@ -159,7 +140,7 @@ impl Log for MemoryLog {
             appended.as_mut().enable();
             let (next, is_released) = self.state().next(lane);
             if is_released {
-                self.room.notify_one();
+                self.room.give();
             }
             if let Some(placed) = next {
                 self.accounting.lane_read(lane, placed.chunk().len());
@@ -175,14 +156,14 @@ impl Log for MemoryLog {
 
     fn advance(&self, lane: LaneId, cursor: u64) {
         if self.state().close_below(lane, cursor) {
-            self.room.notify_one();
+            self.room.give();
         }
     }
 
     fn change_lanes(&self, changes: Vec<LaneChange>) {
         self.state().change_lanes(changes, &self.accounting);
         self.appended.notify_waiters();
-        self.room.notify_one();
+        self.room.give();
     }
 
     fn resume(&self, lane: LaneId) {
@@ -233,7 +214,7 @@ impl Log for MemoryLog {
 
     fn release(&self, held: usize) {
         self.state().used -= held;
-        self.room.notify_one();
+        self.room.give();
     }
 }
 

@@ -8,6 +8,7 @@
 mod cut;
 pub mod disk;
 mod memory;
+mod room;
 mod settlement;
 #[cfg(test)]
 mod tests;

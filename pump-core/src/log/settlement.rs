@@ -10,7 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use super::Placed;
-use crate::record::Partition;
+use crate::record::{ChunkHead, Partition};
 
 /// Where a source hears what is settled.
 pub(crate) type SettledSender = mpsc::UnboundedSender<(Partition, u64)>;
@@ -79,18 +79,22 @@ impl Settlements {
 
     /// Tells the chunk's source that everything below the position is safe.
     pub(super) fn tell(&self, placed: &Placed, position: u64) {
-        let head = placed.chunk().head();
-        if let Some(sender) = self.sources.get(&head.source)
-            && !head.partition.is_revoked()
-        {
-            // A source that no longer listens has ended; what it held comes again next time.
-            let _ = sender.send((head.partition.clone(), position));
-        }
+        tell(&self.sources, placed.chunk().head(), position);
     }
 
     /// Nothing more will be settled.
     pub(super) fn end(&mut self) {
         self.sources.clear();
+    }
+}
+
+/// Tells a chunk's source that everything below the position is safe, unless its partition was lost.
+pub(super) fn tell(sources: &HashMap<Arc<str>, SettledSender>, head: &ChunkHead, position: u64) {
+    if let Some(sender) = sources.get(&head.source)
+        && !head.partition.is_revoked()
+    {
+        // A source that no longer listens has ended; what it held comes again next time.
+        let _ = sender.send((head.partition.clone(), position));
     }
 }
 

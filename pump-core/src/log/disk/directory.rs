@@ -67,8 +67,31 @@ impl Directory {
         work: impl FnOnce(&Inner) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         let inner = self.0.clone();
-        tokio::task::spawn_blocking(move || work(&inner)).await.map_err(io::Error::other)?
+        blocking(move || work(&inner)).await
     }
+}
+
+/// Runs what may block where it may.
+pub(super) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+/// The files of a log's directory with their lengths in bytes, in the order of their names.
+pub(super) fn files(path: &Path) -> io::Result<Vec<(String, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let metadata = entry.metadata()?;
+        if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string())
+            && name != LOCK
+        {
+            files.push((name, metadata.len()));
+        }
+    }
+    files.sort();
+    Ok(files)
 }
 
 /// Whether what is written to this directory, or to the nearest one above that exists, goes with the machine's memory.
@@ -84,7 +107,7 @@ pub fn is_in_memory(path: &Path) -> io::Result<bool> {
 #[async_trait]
 impl Storage for Directory {
     async fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        self.run(Inner::list).await
+        self.run(|inner| files(&inner.path)).await
     }
 
     async fn create(&self, name: &str, len: u64) -> io::Result<()> {
@@ -173,25 +196,10 @@ impl Inner {
     }
 
     fn remove_temporary(&self) -> io::Result<()> {
-        for (name, _) in self.list()?.iter().filter(|(name, _)| name.ends_with(TEMPORARY)) {
+        for (name, _) in files(&self.path)?.iter().filter(|(name, _)| name.ends_with(TEMPORARY)) {
             fs::remove_file(self.path.join(name))?;
         }
         Ok(())
-    }
-
-    fn list(&self) -> io::Result<Vec<(String, u64)>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string())
-                && name != LOCK
-            {
-                files.push((name, metadata.len()));
-            }
-        }
-        files.sort();
-        Ok(files)
     }
 
     fn create(&self, name: String, len: u64) -> io::Result<()> {

@@ -48,6 +48,7 @@ pub use replay::{Kept, KeptSource, kept};
 pub use saved::{Saved, SavedError};
 pub use storage::Storage;
 
+use super::room::{Room, until};
 use super::settlement::SettledSender;
 use super::{Cut, Cuts, LaneChange, Log, LogError, Placed, Places, Reservation};
 use crate::accounting::{Accounting, LaneId};
@@ -139,9 +140,8 @@ impl Opened {
             settings,
             accounting,
             state: Mutex::new(State::new(recovered, settings.memory, sources)),
-            turnstile: tokio::sync::Mutex::new(()),
             readers: Mutex::default(),
-            room: Notify::new(),
+            room: Room::default(),
             readable: Notify::new(),
             work: Notify::new(),
             closed: Notify::new(),
@@ -157,12 +157,10 @@ pub struct DiskLog {
     settings: DiskSettings,
     accounting: Accounting,
     state: Mutex<State>,
-    /// Sources wait here one after the other, so that a large request is not starved by small ones.
-    turnstile: tokio::sync::Mutex<()>,
     /// What each lane has read ahead.
     readers: Mutex<HashMap<LaneId, Arc<tokio::sync::Mutex<FrameReader>>>>,
-    /// Something was removed, or became durable.
-    room: Notify,
+    /// Given when something was removed, or became durable.
+    room: Room,
     /// Lanes should look again.
     readable: Notify,
     /// The writer should look again.
@@ -237,26 +235,14 @@ impl DiskLog {
 #[async_trait]
 impl Log for DiskLog {
     async fn reserve(self: Arc<Self>, bytes: usize) -> Reservation {
-        let turn = self.turnstile.lock().await;
-        /// A source that stops waiting wants no more room.
-        struct Wanted<'a>(&'a DiskLog);
-        impl Drop for Wanted<'_> {
-            fn drop(&mut self) {
-                self.0.state().is_full = false;
+        let try_reserve = || {
+            let has_room = self.state().try_reserve(bytes, self.bounds());
+            if !has_room {
+                self.work.notify_one();
             }
-        }
-        let wanted = Wanted(&self);
-        loop {
-            let mut room = std::pin::pin!(self.room.notified());
-            room.as_mut().enable();
-            if self.state().try_reserve(bytes, self.bounds()) {
-                break;
-            }
-            self.work.notify_one();
-            room.await;
-        }
-        drop(wanted);
-        drop(turn);
+            has_room
+        };
+        self.room.wait(try_reserve, || self.state().is_full = false).await;
         Reservation::new(self, bytes)
     }
 
@@ -295,14 +281,7 @@ impl Log for DiskLog {
         if bugs::is(Bug::CutNotDurable) {
             return;
         }
-        loop {
-            let mut durable = std::pin::pin!(self.cut.notified());
-            durable.as_mut().enable();
-            if self.state().is_cut_durable(number) {
-                return;
-            }
-            durable.await;
-        }
+        until(&self.cut, || self.state().is_cut_durable(number)).await;
     }
 
     fn close_places(&self, lane: LaneId, places: &Places) {
@@ -349,14 +328,7 @@ impl Log for DiskLog {
     }
 
     async fn drained(&self) {
-        loop {
-            let mut closed = std::pin::pin!(self.closed.notified());
-            closed.as_mut().enable();
-            if self.state().is_drained() {
-                return;
-            }
-            closed.await;
-        }
+        until(&self.closed, || self.state().is_drained()).await;
     }
 
     async fn run(self: Arc<Self>) -> Result<(), LogError> {
@@ -380,6 +352,6 @@ impl Log for DiskLog {
 
     fn release(&self, held: usize) {
         self.state().release(held);
-        self.room.notify_one();
+        self.room.give();
     }
 }

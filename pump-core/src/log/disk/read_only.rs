@@ -10,7 +10,7 @@ use bytes::Bytes;
 use rustix::fs::{FlockOperation, flock};
 
 use super::Storage;
-use super::directory::LOCK;
+use super::directory::{LOCK, blocking, files};
 
 /// A directory with a log that nobody runs. No pump can open it meanwhile; others may read it, too.
 pub struct ReadOnly {
@@ -75,24 +75,12 @@ fn writer(lock: &File) -> Option<u32> {
 impl Storage for ReadOnly {
     async fn list(&self) -> io::Result<Vec<(String, u64)>> {
         let path = self.path.clone();
-        run(move || {
-            let mut files = Vec::new();
-            for entry in fs::read_dir(&path)? {
-                let entry = entry?;
-                let metadata = entry.metadata()?;
-                if let (true, Ok(name)) = (metadata.is_file(), entry.file_name().into_string()) {
-                    files.push((name, metadata.len()));
-                }
-            }
-            files.sort();
-            Ok(files)
-        })
-        .await
+        blocking(move || files(&path)).await
     }
 
     async fn read(&self, name: &str, offset: u64, len: usize) -> io::Result<Bytes> {
         let path = self.path.join(name);
-        run(move || {
+        blocking(move || {
             let file = File::open(path)?;
             // Nobody is given more than there is, whatever a header says.
             let there = file.metadata()?.len().saturating_sub(offset).min(len as u64);
@@ -134,8 +122,4 @@ impl Storage for ReadOnly {
 
 fn read_only() -> io::Error {
     io::ErrorKind::ReadOnlyFilesystem.into()
-}
-
-async fn run<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
-    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }

@@ -15,7 +15,7 @@ use super::open::{Position, Recovered, Segment, Start};
 use super::saved::Saved;
 use super::tail::{Cached, Tail};
 use crate::accounting::{Accounting, LaneId};
-use crate::log::settlement::SettledSender;
+use crate::log::settlement::{SettledSender, tell};
 use crate::log::{Cuts, LaneInterest, Placed};
 use crate::record::{Chunk, Timestamp};
 
@@ -214,7 +214,7 @@ impl State {
             self.pending_bytes -= chunk.size();
             let head = chunk.head();
             self.held_durable.appended(&head.source, head.partition.name(), chunk.positions().end);
-            self.settle(&chunk);
+            tell(&self.sources, head, chunk.positions().end);
             if !is_written {
                 continue;
             }
@@ -241,16 +241,6 @@ impl State {
             self.tail.insert(Cached { placed, head: number, after });
         }
         self.tail.shrink(self.needed_from());
-    }
-
-    fn settle(&self, chunk: &Chunk) {
-        let head = chunk.head();
-        if let Some(sender) = self.sources.get(&head.source)
-            && !head.partition.is_revoked()
-        {
-            // A source that no longer listens has ended; what it held comes again next time, and is refused then.
-            let _ = sender.send((head.partition.clone(), chunk.positions().end));
-        }
     }
 
     /// Nothing more will be settled.

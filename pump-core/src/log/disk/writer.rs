@@ -211,7 +211,7 @@ impl Writer<'_> {
             state.is_drained()
         };
         self.log.readable.notify_waiters();
-        self.log.room.notify_one();
+        self.log.room.give();
         if is_drained {
             self.log.closed.notify_waiters();
         }
@@ -327,7 +327,7 @@ impl Writer<'_> {
             self.log.state().doomed_bytes -= segment.bytes;
         }
         self.keep_spare().await;
-        self.log.room.notify_one();
+        self.log.room.give();
         self.log.readable.notify_waiters();
         Ok(())
     }
