@@ -100,9 +100,12 @@ fn pipeline(redis: &RedisServer) -> String {
 fn tear(folder: &Path) {
     for path in files(folder) {
         let name = path.to_string_lossy();
+        let is_empty = std::fs::metadata(&path).expect("the dead rename nothing").len() == 0;
         let torn: &[u8] = match () {
             () if !name.ends_with(".part") => continue,
             () if name.contains(".gz") => &[0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255, 1],
+            // Killed before it wrote a byte: what comes first is the line of names.
+            () if name.contains(".csv") && is_empty => &CSV_HEADER[..9],
             () if name.contains(".csv") => b"GET,\"a cell with\na line",
             () => b"{\"alias\":\"n",
         };
