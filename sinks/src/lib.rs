@@ -8,7 +8,9 @@ mod encoding;
 pub mod file;
 #[cfg(feature = "null")]
 pub mod null;
-#[cfg(feature = "elasticsearch")]
+#[cfg(any(feature = "elasticsearch", feature = "s3"))]
 mod retry_after;
+#[cfg(feature = "s3")]
+pub mod s3;
 #[cfg(feature = "stdout")]
 pub mod stdout;

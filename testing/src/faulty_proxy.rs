@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 
-use crate::http_server::{self, HttpRequest};
+use crate::http_server::{self, HttpReply, HttpRequest};
 
 /// Connections that wait to be accepted.
 const BACKLOG: i32 = 128;
@@ -144,17 +144,17 @@ impl Shared {
     fn serve(&self, client: &TcpStream) -> io::Result<()> {
         let mut requests = BufReader::new(client);
         while let Some(request) = http_server::read(&mut requests)? {
-            let (status, body) = http_server::exchange(self.server, &request)?;
+            let HttpReply { status, headers, body } = http_server::exchange(self.server, &request)?;
             let fault = {
                 let mut state = self.state();
                 state.met += 1;
                 state.fault
             };
             match fault {
-                None => reply(client, &request, status, &[], &body)?,
+                None => reply(client, &request, status, &headers, &body)?,
                 Some(Fault::Down) => return Ok(()),
                 Some(Fault::Reset) => {
-                    http_server::head(&mut &*client, status, &[], body.len())?;
+                    http_server::head(&mut &*client, status, &headers, body.len())?;
                     (&*client).write_all(&body[..body.len() / 2])?;
                     // Closed so, it ends with a reset instead of an end.
                     sockopt::set_socket_linger(client, Some(Duration::ZERO))?;
@@ -166,9 +166,11 @@ impl Shared {
                 }
                 Some(Fault::Slow(delay)) => {
                     thread::sleep(delay);
-                    reply(client, &request, status, &[], &body)?;
+                    reply(client, &request, status, &headers, &body)?;
                 }
-                Some(Fault::Truncated) => reply(client, &request, status, &[], &body[..body.len() / 2])?,
+                Some(Fault::Truncated) => {
+                    reply(client, &request, status, &headers, &body[..body.len() / 2])?;
+                }
                 Some(Fault::Refused(status, seconds)) => {
                     let wait = [("retry-after", seconds.to_string())];
                     reply(client, &request, status, &wait, b"told to refuse")?;
@@ -183,7 +185,7 @@ fn reply(
     mut client: &TcpStream,
     request: &HttpRequest,
     status: u16,
-    headers: &[(&'static str, String)],
+    headers: &[(impl AsRef<str>, String)],
     body: &[u8],
 ) -> io::Result<()> {
     http_server::head(&mut client, status, headers, body.len())?;

@@ -160,7 +160,7 @@ impl Shared {
                     out.flush()?;
                 }
                 HttpReaction::CutAfter(count, body) => {
-                    head(out, 200, &[], body.len())?;
+                    head(out, 200, &[] as &[(&str, String)], body.len())?;
                     out.write_all(&body[..count])?;
                     return out.flush();
                 }
@@ -185,25 +185,40 @@ impl Shared {
 pub(crate) fn head(
     out: &mut impl Write,
     status: u16,
-    headers: &[(&'static str, String)],
+    headers: &[(impl AsRef<str>, String)],
     length: usize,
 ) -> io::Result<()> {
     write!(out, "HTTP/1.1 {status} as told\r\ncontent-length: {length}\r\n")?;
     for (name, value) in headers {
-        write!(out, "{name}: {value}\r\n")?;
+        write!(out, "{}: {value}\r\n", name.as_ref())?;
     }
     out.write_all(b"\r\n")
 }
 
-/// Has a server answer a request: status and body. In HTTP/1.0, so that a reply that does not say its
-/// length ends with the connection.
-pub(crate) fn exchange(server: SocketAddr, request: &HttpRequest) -> io::Result<(u16, Vec<u8>)> {
+/// A server's whole answer. Headers that belong to one connection alone are left out, and names are in lower case.
+#[derive(Debug)]
+pub(crate) struct HttpReply {
+    pub(crate) status: u16,
+    pub(crate) headers: Vec<(String, String)>,
+    pub(crate) body: Vec<u8>,
+}
+
+/// What belongs to one connection and not to what is said on it.
+const OF_THE_CONNECTION: [&str; 6] =
+    ["connection", "content-length", "transfer-encoding", "expect", "keep-alive", "te"];
+
+/// Has a server answer a request, with the name that it was sent to where it has one: signatures are over it. In
+/// HTTP/1.0, so that a reply that does not say its length ends with the connection.
+pub(crate) fn exchange(server: SocketAddr, request: &HttpRequest) -> io::Result<HttpReply> {
     let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let HttpRequest { method, path, headers, body } = request;
-    let mut head = format!("{method} {path} HTTP/1.0\r\nhost: {server}\r\n");
-    let kept = ["content-type", "content-encoding", "authorization"];
-    for (name, value) in headers.iter().filter(|(name, _)| kept.contains(&name.as_str())) {
+    let mut head = format!("{method} {path} HTTP/1.0\r\n");
+    if request.header("host").is_none() {
+        head.push_str(&format!("host: {server}\r\n"));
+    }
+    let is_kept = |name: &str| !OF_THE_CONNECTION.contains(&name);
+    for (name, value) in headers.iter().filter(|(name, _)| is_kept(name)) {
         head.push_str(&format!("{name}: {value}\r\n"));
     }
     write!(stream, "{head}content-length: {}\r\n\r\n", body.len())?;
@@ -213,17 +228,17 @@ pub(crate) fn exchange(server: SocketAddr, request: &HttpRequest) -> io::Result<
     stream.read_line(&mut line)?;
     let status = line.split_whitespace().nth(1).and_then(|status| status.parse().ok());
     let mut length = u64::MAX;
-    for (name, value) in read_headers(&mut stream)? {
-        if name == "content-length" {
-            length = value.parse().map_err(io::Error::other)?;
-        }
+    let mut headers = read_headers(&mut stream)?;
+    if let Some((_, value)) = headers.iter().find(|(name, _)| name == "content-length") {
+        length = value.parse().map_err(io::Error::other)?;
     }
+    headers.retain(|(name, _)| is_kept(name));
     if method == "HEAD" {
         length = 0;
     }
     let mut body = Vec::new();
     stream.take(length).read_to_end(&mut body)?;
-    Ok((status.unwrap_or_default(), body))
+    Ok(HttpReply { status: status.unwrap_or_default(), headers, body })
 }
 
 /// `None` at the end of the connection.

@@ -10,6 +10,7 @@ mod lossy_proxy;
 mod redis_cluster;
 mod redis_sentinels;
 mod redis_server;
+mod s3_server;
 mod search_server;
 
 pub use authority::Authority;
@@ -20,9 +21,11 @@ pub use lossy_proxy::LossyProxy;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinels::RedisSentinels;
 pub use redis_server::{Program, RedisOptions, RedisServer};
+pub use s3_server::{S3Server, WRITER, WRITER_SECRET};
 pub use search_server::SearchServer;
 
 use std::net::{SocketAddr, TcpListener};
+use std::path::PathBuf;
 
 /// An address on the loopback interface that nobody listens on now.
 ///
@@ -31,4 +34,11 @@ use std::net::{SocketAddr, TcpListener};
 pub fn free_address() -> SocketAddr {
     let listener = TcpListener::bind(("127.0.0.1", 0)).expect("there is a free port");
     listener.local_addr().expect("it is bound")
+}
+
+/// Where `scripts/setup.sh` puts what it fetches.
+fn cache() -> PathBuf {
+    let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
+    let cache = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")));
+    cache.expect("HOME is set").join("pump")
 }

@@ -1,7 +1,6 @@
 //! An OpenSearch or Elasticsearch node of a test's own.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -54,7 +53,7 @@ impl SearchServer {
     }
 
     fn start(installed: &str, how: &str) -> Self {
-        let program = cache().join(installed);
+        let program = crate::cache().join(installed);
         assert!(program.is_dir(), "{installed} is not installed: run {how}");
         let folder = TempDir::new().expect("a folder");
         let log = std::fs::File::create(folder.path().join("log")).expect("a file");
@@ -95,13 +94,6 @@ impl Drop for SearchServer {
     }
 }
 
-/// Where `scripts/setup.sh` puts what it fetches.
-fn cache() -> PathBuf {
-    let of = |name| std::env::var_os(name).map(PathBuf::from).filter(|path| path.is_absolute());
-    let cache = of("XDG_CACHE_HOME").or_else(|| Some(of("HOME")?.join(".cache")));
-    cache.expect("HOME is set").join("pump")
-}
-
 /// Waits until it answers; false when it ends instead.
 fn is_ready(child: &mut Child, address: SocketAddr) -> bool {
     let limit = Instant::now() + Duration::from_secs(120);
@@ -125,6 +117,6 @@ fn ask(address: SocketAddr, method: &str, path: &str, body: &Value) -> std::io::
         headers: vec![("content-type".to_owned(), "application/json".to_owned())],
         body: if body.is_null() { Vec::new() } else { body.to_string().into_bytes() },
     };
-    let (status, body) = exchange(address, &request)?;
-    Ok((status, serde_json::from_slice(&body).unwrap_or_default()))
+    let reply = exchange(address, &request)?;
+    Ok((reply.status, serde_json::from_slice(&reply.body).unwrap_or_default()))
 }
