@@ -48,8 +48,14 @@ cache=${XDG_CACHE_HOME:-$HOME/.cache}/pump
 # A search server: its libraries from Maven, and a small main class that starts one node of it.
 search_server() {
     local name=$1 version=$2 target=$cache/$1-$2
-    [ -d "$target" ] && return
+    # What is ours of it may have changed since.
+    local file is_same=yes
+    for file in "$name"/*; do
+        cmp -s "$file" "$target/${file##*/}" || is_same=no
+    done
+    [ $is_same = yes ] && return
     echo "installing $name $version"
+    rm -rf "$target"
     mkdir -p "$cache"
     local work
     work=$(mktemp -d "$cache/.$name.XXXXXX")

@@ -7,26 +7,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context;
-use pump_core::config::{
-    ConfigError, ConfigErrors, DeadLetterConfig, MaxAge, Pipeline, SinkEntry, SinkKeys, SourceEntry, load,
-};
+use pump_core::Randomness;
+use pump_core::config::{ConfigError, ConfigErrors, DeadLetterConfig, Pipeline, SourceEntry, load};
 use pump_core::dead_letter::{DeadLetterArchive, DeadLetterStore, DirectoryStore};
-use pump_core::edit::Edits;
-use pump_core::encode::Additions;
-use pump_core::engine::{Blueprint, LaneBlueprint, LogBlueprint, SourceBlueprint};
-use pump_core::filter::Filter;
-use pump_core::plugin::{
-    BatchDefaults, Buffer, Mode, PlannedSink, PlannedSource, Registry, SinkContext, SourceContext,
-};
-use pump_core::preview::{Preview, PreviewParts};
+use pump_core::engine::{Blueprint, LaneBlueprint, LanePlan, LogBlueprint, SourceBlueprint};
+use pump_core::plugin::{Buffer, Mode, PlannedSource, Registry, SourceContext};
 use pump_core::record::{IdKey, Kind};
-use pump_core::{LaneSettings, Randomness, RetrySettings};
 
 /// A pipeline whose every section is checked; nothing is opened.
 pub(crate) struct Plan {
     pub(crate) pipeline: Pipeline,
     pub(crate) sources: Vec<SourcePlanned>,
-    pub(crate) sinks: Vec<SinkPlanned>,
+    pub(crate) sinks: Vec<LanePlan>,
     pub(crate) id_key: Arc<IdKey>,
     /// What the operator should know although nothing is wrong.
     pub(crate) notes: Vec<String>,
@@ -39,16 +31,6 @@ pub(crate) struct SourcePlanned {
     planned: PlannedSource,
     /// The kinds that required sinks take from it.
     pub(crate) kinds: Vec<Kind>,
-}
-
-/// A checked sink.
-pub(crate) struct SinkPlanned {
-    pub(crate) name: Arc<str>,
-    pub(crate) entry: SinkEntry,
-    planned: PlannedSink,
-    pub(crate) kinds: Vec<Kind>,
-    edits: Edits,
-    pub(crate) batch: BatchDefaults,
 }
 
 /// Reads pipeline files and checks them as far as that goes without opening anything.
@@ -64,7 +46,7 @@ pub(crate) fn plan(pipeline: Pipeline, registry: &Registry) -> Result<Plan, Conf
     let id_key = Arc::new(IdKey::new(pipeline.record_id.as_ref().map(|id| id.key.expose().as_bytes())));
     let mut sinks = Vec::new();
     for entry in &pipeline.sinks {
-        match plan_sink(entry, registry, &id_key, &mut notes) {
+        match LanePlan::new(entry, registry, &id_key, &mut notes) {
             Ok(sink) => sinks.push(sink),
             Err(more) => errors.extend(more),
         }
@@ -86,55 +68,10 @@ pub(crate) fn plan(pipeline: Pipeline, registry: &Registry) -> Result<Plan, Conf
     }
 }
 
-fn plan_sink(
-    entry: &SinkEntry,
-    registry: &Registry,
-    id_key: &IdKey,
-    notes: &mut Vec<String>,
-) -> Result<SinkPlanned, Vec<ConfigError>> {
-    let keys = &entry.keys;
-    let wrong = |key: &str, message: String| vec![engine_error(entry, key, message)];
-    let plan_sink = registry.plan_sink(&entry.type_name).expect("the loader knows the type");
-    let planned = plan_sink(&entry.plugin, keys.format)?;
-    let plan = &planned.plan;
-    let kinds = match &keys.kinds {
-        None => plan.kinds.clone(),
-        Some(kinds) => {
-            if let Some(kind) = kinds.iter().find(|kind| !plan.kinds.contains(kind)) {
-                let can = plan.kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-                return Err(wrong("kinds", format!("this sink cannot take {}; it takes {can}", kind.name())));
-            }
-            kinds.clone()
-        }
-    };
-    if !keys.add.is_empty() && !plan.takes_additions {
-        return Err(wrong(
-            "add",
-            "what this sink writes has no place for further fields: take `add` out".into(),
-        ));
-    }
-    let edits =
-        Edits::new(&keys.omit, &keys.redact, id_key).map_err(|error| wrong("redact", error.to_string()))?;
-    for name in edits.unknown_names() {
-        notes.push(format!(
-            "sink {}: `{name}` is no field of transactions or uptime records; it applies to other kinds only",
-            entry.name
-        ));
-    }
-    let defaults = plan.batch;
-    let batch = BatchDefaults {
-        max_records: keys.batch.max_records.map_or(defaults.max_records, |count| count.get() as usize),
-        max_bytes: keys.batch.max_bytes.map_or(defaults.max_bytes, |size| size.bytes() as usize),
-        max_age: keys.batch.max_age.map_or(defaults.max_age, |age| age.get()),
-    };
-    let name = entry.name.as_str().into();
-    Ok(SinkPlanned { name, entry: entry.clone(), planned, kinds, edits, batch })
-}
-
 fn plan_source(
     entry: &SourceEntry,
     registry: &Registry,
-    sinks: &[SinkPlanned],
+    sinks: &[LanePlan],
     notes: &mut Vec<String>,
 ) -> Result<SourcePlanned, Vec<ConfigError>> {
     let plan_source = registry.plan_source(&entry.type_name).expect("the loader knows the type");
@@ -177,13 +114,9 @@ fn refuse_letters_in_a_buffer(pipeline: &Pipeline, source: &SourcePlanned) -> Op
     })
 }
 
-fn engine_error(entry: &SinkEntry, key: &str, message: String) -> ConfigError {
-    ConfigError::new(message).at(&entry.location).on(format!("sinks.{}.{key}", entry.name))
-}
-
-fn general_notes(pipeline: &Pipeline, sinks: &[SinkPlanned]) -> Vec<String> {
+fn general_notes(pipeline: &Pipeline, sinks: &[LanePlan]) -> Vec<String> {
     let mut notes = Vec::new();
-    if sinks.iter().any(|sink| !sink.edits.is_empty()) {
+    if sinks.iter().any(LanePlan::rewrites) {
         notes.push("dead letters keep the bytes as they came, without omit and redact: guard them".into());
     }
     let required = sinks.iter().filter(|sink| sink.entry.keys.required).count();
@@ -202,7 +135,7 @@ impl Plan {
         let Self { pipeline, sources, sinks, id_key, .. } = self;
         let mut lanes = Vec::new();
         for sink in sinks {
-            lanes.push(sink.open().await?);
+            lanes.push(open(sink).await?);
         }
         let mut opened = Vec::new();
         for SourcePlanned { name, planned, kinds, .. } in sources {
@@ -230,13 +163,13 @@ impl Plan {
         sink: Option<&str>,
         dead_letters: Arc<dyn DeadLetterStore>,
     ) -> anyhow::Result<Blueprint> {
-        let is_meant = |planned: &SinkPlanned| match sink {
+        let is_meant = |planned: &LanePlan| match sink {
             Some(name) => *planned.name == *name,
             None => planned.entry.sources.iter().any(|name| **name == *source.name),
         };
         let mut lanes = Vec::new();
         for planned in self.sinks.into_iter().filter(is_meant) {
-            let mut lane = planned.open().await?;
+            let mut lane = open(planned).await?;
             // A letter goes back to its sink whether that takes from the source by now or not.
             lane.sources = Some(vec![source.name.clone()]);
             lane.is_required |= sink.is_some();
@@ -255,65 +188,10 @@ impl Plan {
     }
 }
 
-impl SinkPlanned {
-    /// What its lane would make of records; the sink is not opened.
-    pub(crate) fn preview(self, id_key: &Arc<IdKey>) -> Preview {
-        let Self { entry, planned, kinds, edits, .. } = self;
-        Preview::new(PreviewParts {
-            sources: sources(&entry),
-            kinds,
-            filter: Filter::new(&entry.keys.filter),
-            edits,
-            additions: additions(&entry.keys),
-            body: planned.plan.body,
-            route: planned.plan.route,
-            id_key: id_key.clone(),
-        })
-    }
-
-    pub(crate) async fn open(self) -> anyhow::Result<LaneBlueprint> {
-        let Self { name, entry, planned, kinds, edits, batch } = self;
-        let sources = sources(&entry);
-        let keys = entry.keys;
-        let sink = (planned.open)(SinkContext { name: name.clone(), format: keys.format })
-            .await
-            .with_context(|| format!("sink {name}"))?;
-        Ok(LaneBlueprint {
-            name,
-            sink,
-            sources: Some(sources),
-            kinds,
-            is_required: keys.required,
-            filter: Filter::new(&keys.filter),
-            edits,
-            additions: additions(&keys),
-            body: planned.plan.body,
-            route: planned.plan.route,
-            repeats_batches: planned.plan.repeats_batches,
-            settings: LaneSettings {
-                batch,
-                max_in_flight: usize::from(keys.max_in_flight),
-                rate_limit: keys.rate_limit.map(|rate| f64::from(rate.get().get())),
-                timeout: keys.timeout.get(),
-                retry: RetrySettings {
-                    initial: keys.retry.initial.get(),
-                    max: keys.retry.max.get(),
-                    max_age: match keys.retry.max_age {
-                        MaxAge::Never => None,
-                        MaxAge::After(age) => Some(age),
-                    },
-                },
-            },
-        })
-    }
-}
-
-fn sources(entry: &SinkEntry) -> Vec<Arc<str>> {
-    entry.sources.iter().map(|source| source.as_str().into()).collect()
-}
-
-fn additions(keys: &SinkKeys) -> Additions {
-    Additions::new(keys.add.iter().map(|(name, value)| (name.as_str(), value.as_str())))
+/// Opens a sink; the error says which.
+pub(crate) async fn open(plan: LanePlan) -> anyhow::Result<LaneBlueprint> {
+    let name = plan.name.clone();
+    plan.open().await.with_context(|| format!("sink {name}"))
 }
 
 /// Opens the store of dead letters, and contacts nobody. `max_size` is written instead of the file's.

@@ -191,7 +191,7 @@ impl Reloading<'_> {
             if running.sinks.iter().any(|own| own.is_same(&sink.entry)) {
                 reload.kept.push(sink.name);
             } else {
-                reload.lanes.push(sink.open().await?);
+                reload.lanes.push(crate::assemble::open(sink).await?);
             }
         }
         let sinks = self.reloader.reload(reload).await?;

@@ -9,12 +9,12 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, anyhow};
 use pump_core::config::{LogConfig, LogLevel, LogLines, OWN_SOURCE, nearest};
-use pump_core::engine::{Monitor, Pump, PumpError, SourceBlueprint};
+use pump_core::engine::{LanePlan, Monitor, Pump, PumpError, SourceBlueprint};
 use pump_core::log::disk::{KeptSource, ReadOnly, Records, Storage, inspect, kept};
 use pump_core::plugin::Registry;
 use pump_core::record::{Kind, Timestamp};
 
-use crate::assemble::{self, Plan, SinkPlanned};
+use crate::assemble::{self, Plan};
 use crate::cli::Failure;
 use crate::output::{self, counted, plain};
 use crate::run::stop_signal;
@@ -96,7 +96,7 @@ async fn replay(plan: Plan, storage: Arc<dyn Storage>, order: &Order) -> Result<
 
 /// The sources from which those sinks take, and what they take of each.
 fn origins(plan: &Plan, order: &Order) -> Vec<(Arc<str>, Vec<Kind>)> {
-    let chosen: Vec<&SinkPlanned> =
+    let chosen: Vec<&LanePlan> =
         plan.sinks.iter().filter(|sink| order.sinks.iter().any(|name| **name == *sink.name)).collect();
     let mut origins: Vec<(Arc<str>, Vec<Kind>)> = Vec::new();
     for sink in chosen {

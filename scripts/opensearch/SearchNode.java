@@ -26,6 +26,8 @@ public class SearchNode {
             .put("transport.port", arguments[2])
             .put("http.type", "netty4")
             .put("transport.type", "netty4")
+            // What is too large is to be seen with few records.
+            .put("http.max_content_length", "10mb")
             // A full disk of whoever runs the tests is not what they are about.
             .put("cluster.routing.allocation.disk.threshold_enabled", false)
             .build();

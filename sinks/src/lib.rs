@@ -1,5 +1,7 @@
 //! The built-in sinks: one folder and one cargo feature each.
 
+#[cfg(test)]
+mod behaviour;
 #[cfg(feature = "elasticsearch")]
 pub mod elasticsearch;
 #[cfg(any(feature = "file", feature = "stdout"))]

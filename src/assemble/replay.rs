@@ -19,7 +19,7 @@ impl Plan {
     ) -> anyhow::Result<Blueprint> {
         let mut lanes = Vec::new();
         for planned in self.sinks.into_iter().filter(|sink| names.iter().any(|name| **name == *sink.name)) {
-            let mut lane = planned.open().await?;
+            let mut lane = super::open(planned).await?;
             lane.is_required = true;
             lane.sources.get_or_insert_default().retain(|name: &Arc<str>| **name != *OWN_SOURCE);
             lanes.push(lane);

@@ -1,6 +1,8 @@
 //! An OpenSearch or Elasticsearch node of a test's own.
 
+use std::fs::File;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -13,8 +15,9 @@ use crate::http_server::{HttpRequest, exchange};
 #[derive(Debug)]
 pub struct SearchServer {
     child: Child,
+    program: PathBuf,
     address: SocketAddr,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 impl SearchServer {
@@ -52,38 +55,40 @@ impl SearchServer {
         ask(self.address, method, path, body).expect("the node answers")
     }
 
+    /// Stops it at once, as a power cut would.
+    pub fn stop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+
+    /// Starts it again, on its port and with what it had stored.
+    ///
+    /// # Panics
+    /// When it does not answer.
+    pub fn start_again(&mut self) {
+        self.child = spawn(&self.program, self.folder.path(), self.address);
+        assert!(
+            is_ready(&mut self.child, self.address),
+            "it does not start again: {}",
+            log(self.folder.path())
+        );
+    }
+
     fn start(installed: &str, how: &str) -> Self {
         let program = crate::cache().join(installed);
         assert!(program.is_dir(), "{installed} is not installed: run {how}");
         let folder = TempDir::new().expect("a folder");
-        let log = std::fs::File::create(folder.path().join("log")).expect("a file");
         // Between finding free ports and taking them, another test may have taken them.
         for _ in 0..3 {
             let address = crate::free_address();
-            let mut child = Command::new("java")
-                .args(["-Xmx512m", "-Xms512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"])
-                .arg(format!("-Dlog4j2.configurationFile={}", program.join("log4j2.properties").display()))
-                .args(["-Dopensearch.set.netty.runtime.available.processors=false"])
-                .args(["-Des.set.netty.runtime.available.processors=false"])
-                .arg("-cp")
-                .arg(format!("{0}/lib/*:{0}", program.display()))
-                .arg("SearchNode")
-                .arg(folder.path())
-                .args([address.port(), crate::free_address().port()].map(|port| port.to_string()))
-                // The node ends when this pipe does.
-                .stdin(Stdio::piped())
-                .stdout(log.try_clone().expect("a second handle"))
-                .stderr(log.try_clone().expect("a second handle"))
-                .spawn()
-                .unwrap_or_else(|error| panic!("java cannot be started ({error}): run {how}"));
+            let mut child = spawn(&program, folder.path(), address);
             if is_ready(&mut child, address) {
-                return Self { child, address, _folder: folder };
+                return Self { child, program, address, folder };
             }
             let _ = child.kill();
             let _ = child.wait();
         }
-        let log = std::fs::read_to_string(folder.path().join("log")).unwrap_or_default();
-        panic!("{installed} does not start: {log}");
+        panic!("{installed} does not start: {}", log(folder.path()));
     }
 }
 
@@ -92,6 +97,30 @@ impl Drop for SearchServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+fn spawn(program: &Path, folder: &Path, address: SocketAddr) -> Child {
+    let log = File::options().create(true).append(true).open(folder.join("log")).expect("a file");
+    Command::new("java")
+        .args(["-Xmx512m", "-Xms512m", "-XX:+UseSerialGC", "-Djava.awt.headless=true"])
+        .arg(format!("-Dlog4j2.configurationFile={}", program.join("log4j2.properties").display()))
+        .args(["-Dopensearch.set.netty.runtime.available.processors=false"])
+        .args(["-Des.set.netty.runtime.available.processors=false"])
+        .arg("-cp")
+        .arg(format!("{0}/lib/*:{0}", program.display()))
+        .arg("SearchNode")
+        .arg(folder)
+        .args([address.port(), crate::free_address().port()].map(|port| port.to_string()))
+        // The node ends when this pipe does.
+        .stdin(Stdio::piped())
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log)
+        .spawn()
+        .unwrap_or_else(|error| panic!("java cannot be started ({error}): run scripts/setup.sh"))
+}
+
+fn log(folder: &Path) -> String {
+    std::fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
 
 /// Waits until it answers; false when it ends instead.

@@ -8,6 +8,7 @@
 //! What it delivers to may change while it runs ([`Reload`]); sources, log and the store of dead letters
 //! stay as they were at the start.
 
+mod lane_plan;
 mod lanes;
 #[cfg(test)]
 mod tests;
@@ -35,6 +36,7 @@ use crate::randomness::Randomness;
 use crate::record::{IdKey, Kind};
 use crate::statistics::Statistics;
 use crate::template::Template;
+pub use lane_plan::LanePlan;
 use lanes::{Commons, Labels, Lanes};
 pub use lanes::{LaneLabel, Reload, ReloadError, Reloaded};
 

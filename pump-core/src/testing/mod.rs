@@ -1,7 +1,8 @@
 //! What tests put in the place of the world: a source that hands over what it is given, a sink that does as
 //! it is told, a store of dead letters in memory that can be made to fail, and a disk that loses power.
-//! [`fuzz`] is what the fuzzer runs.
+//! [`fuzz`] is what the fuzzer runs; [`behaviour`] is what every sink is held to.
 
+pub mod behaviour;
 pub mod fuzz;
 mod sink;
 mod source;

@@ -8,9 +8,11 @@ use bytes::Bytes;
 use crate::plugin::{DynSource, Mode, Port, SourceError};
 use crate::record::{Chunk, ChunkHead, Codec, Kind, Partition, Timestamp};
 
-/// A source of events: a list of chunks, each a list of bodies, all of one partition.
+/// A source of a list of chunks, each a list of bodies, all of one partition.
 pub struct ListSource {
-    chunks: Vec<Vec<String>>,
+    kind: Kind,
+    codec: Codec,
+    chunks: Vec<Vec<Vec<u8>>>,
     settlements: Settlements,
     revoke_after: Option<usize>,
 }
@@ -32,9 +34,15 @@ impl Settlements {
 }
 
 impl ListSource {
-    /// Hands over these chunks one after the other.
+    /// Hands over these chunks of events, JSON objects, one after the other.
     pub fn new(chunks: Vec<Vec<String>>) -> Self {
-        Self { chunks, settlements: Settlements::default(), revoke_after: None }
+        let bytes = |chunk: Vec<String>| chunk.into_iter().map(String::into_bytes).collect();
+        Self::of(Kind::Event, Codec::Json, chunks.into_iter().map(bytes).collect())
+    }
+
+    /// Hands over these chunks of records one after the other.
+    pub fn of(kind: Kind, codec: Codec, chunks: Vec<Vec<Vec<u8>>>) -> Self {
+        Self { kind, codec, chunks, settlements: Settlements::default(), revoke_after: None }
     }
 
     /// `count` events, `per_chunk` in a chunk; the body of event 7 is `{"n":7}`.
@@ -80,8 +88,8 @@ impl DynSource for ListSource {
             let head = ChunkHead {
                 source: port.name().clone(),
                 partition: partition.clone(),
-                kind: Kind::Event,
-                codec: Codec::Json,
+                kind: self.kind,
+                codec: self.codec,
                 received: Timestamp::now(),
             };
             let first = position;

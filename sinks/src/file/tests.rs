@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::*;
 
 mod bad_disk;
+mod behaviour;
 mod left_behind;
 
 const HOUR: Duration = Duration::from_secs(3_600);

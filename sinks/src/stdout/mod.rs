@@ -1,6 +1,8 @@
 //! The `stdout` sink: lines on standard output, for trying and for pipes.
 
 mod config;
+#[cfg(test)]
+mod tests;
 
 use std::io::{self, Write};
 use std::sync::Arc;

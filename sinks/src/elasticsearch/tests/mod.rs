@@ -1,5 +1,6 @@
 //! The sink against a server that does as it is told.
 
+mod behaviour;
 mod plan;
 mod replies;
 mod tls;

@@ -1,5 +1,6 @@
 //! The sink against a real store, and against one that does as it is told.
 
+mod behaviour;
 mod objects;
 mod plan;
 mod refusals;
@@ -89,11 +90,4 @@ fn numbers(server: &S3Server) -> Vec<u64> {
     let records = server.client(&["records", "archive"]);
     let number = |record: &Value| record[1]["n"].as_u64().expect("a number");
     records.as_array().expect("a list").iter().map(number).collect()
-}
-
-/// What the store says of the only object in it.
-fn only_object(server: &S3Server) -> Value {
-    let objects = server.client(&["objects", "archive"]);
-    assert_eq!(objects.as_array().map(Vec::len), Some(1), "{objects}");
-    objects[0].clone()
 }

@@ -1,0 +1,172 @@
+//! A way to a server over TCP on which things go wrong when they are told to.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+
+/// What is wrong on the way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Fault {
+    /// Every connection ends somewhere between its first byte and some 40,000 bytes later, in either direction.
+    Cut,
+    /// Nothing that the server says arrives, and no connection ends.
+    Silent,
+    /// Whatever the server says arrives that much later.
+    Slow(Duration),
+}
+
+/// Passes bytes on. A handle; ends with the last one.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    _ends_with_it: Arc<Task>,
+}
+
+#[derive(Debug)]
+struct Task(tokio::task::AbortHandle);
+
+impl Drop for Task {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+#[derive(Debug)]
+struct Shared {
+    server: Mutex<Option<SocketAddr>>,
+    fault: watch::Sender<Option<Fault>>,
+    met: AtomicU64,
+    cuts: AtomicU64,
+}
+
+impl Proxy {
+    /// A proxy to a server that is said later, for one that must know how it is reached before it starts.
+    ///
+    /// # Panics
+    /// When there is no port for it.
+    pub async fn listen() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port of our own");
+        let address = listener.local_addr().expect("it is bound");
+        let shared = Arc::new(Shared {
+            server: Mutex::default(),
+            fault: watch::Sender::new(None),
+            met: AtomicU64::new(0),
+            cuts: AtomicU64::new(0),
+        });
+        let task = tokio::spawn(accept(listener, shared.clone()));
+        Self { address, shared, _ends_with_it: Arc::new(Task(task.abort_handle())) }
+    }
+
+    /// A proxy to this server.
+    pub async fn to(server: SocketAddr) -> Self {
+        let proxy = Self::listen().await;
+        proxy.set_server(server);
+        proxy
+    }
+
+    /// Where connections go from now on.
+    pub fn set_server(&self, server: SocketAddr) {
+        *self.shared.server() = Some(server);
+    }
+
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// From now on this is wrong; `None`: nothing. A cut that is over ends the connections that it would have
+    /// ended; those that were silent stay so for ever.
+    pub fn set(&self, fault: Option<Fault>) {
+        self.shared.met.store(0, Ordering::Relaxed);
+        self.shared.fault.send_replace(fault);
+    }
+
+    /// How often the fault of the moment was met.
+    pub fn met(&self) -> u64 {
+        self.shared.met.load(Ordering::Relaxed)
+    }
+}
+
+impl Shared {
+    fn server(&self) -> MutexGuard<'_, Option<SocketAddr>> {
+        self.server.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn meet(&self) {
+        self.met.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+async fn accept(listener: TcpListener, shared: Arc<Shared>) {
+    // Connections end with the proxy.
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        tokio::select! {
+            accepted = listener.accept() => {
+                if let Ok((client, _)) = accepted {
+                    let shared = shared.clone();
+                    connections.spawn(async move { connect(client, &shared).await });
+                }
+            }
+            Some(_) = connections.join_next() => {}
+        }
+    }
+}
+
+async fn connect(client: TcpStream, shared: &Shared) {
+    let Some(server) = *shared.server() else { return };
+    // A server that is down refuses; closing says so to the client.
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let _ = (client.set_nodelay(true), server.set_nodelay(true));
+    // Lengths that differ from one connection to the next, the same in each run.
+    let drawn = shared.cuts.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
+    let life = 1 + drawn as usize % 40_000;
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let there = pass(&mut from_client, &mut to_server, shared, life, false);
+    let back = pass(&mut from_server, &mut to_client, shared, life, true);
+    tokio::select! { () = there => {}, () = back => {} }
+}
+
+/// Passes bytes on until one side ends, or the fault of the moment ends it.
+async fn pass(
+    from: &mut (impl AsyncReadExt + Unpin),
+    to: &mut (impl AsyncWriteExt + Unpin),
+    shared: &Shared,
+    life: usize,
+    is_back: bool,
+) {
+    let mut fault = shared.fault.subscribe();
+    let (mut buffer, mut passed) = (vec![0; 16 << 10], 0);
+    loop {
+        let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
+        let mut end = count;
+        let now = *fault.borrow_and_update();
+        match now {
+            Some(Fault::Cut) if passed + count > life => {
+                shared.meet();
+                end = life.saturating_sub(passed);
+            }
+            Some(Fault::Silent) if is_back => {
+                shared.meet();
+                // The other direction, or the end of the proxy, ends it.
+                std::future::pending::<()>().await;
+            }
+            Some(Fault::Slow(delay)) if is_back => {
+                shared.meet();
+                tokio::time::sleep(delay).await;
+            }
+            _ => {}
+        }
+        if to.write_all(&buffer[..end]).await.is_err() || end < count {
+            return;
+        }
+        passed += count;
+    }
+}
