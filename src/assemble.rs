@@ -121,6 +121,7 @@ fn general_notes(pipeline: &Pipeline, sinks: &[LanePlan]) -> Vec<String> {
     }
     let required = sinks.iter().filter(|sink| sink.entry.keys.required).count();
     notes.extend(log::note(&pipeline.log, required));
+    notes.extend(sinks.iter().filter_map(|sink| log::note_on_batch(&pipeline.log, &sink.name, &sink.batch)));
     notes
 }
 

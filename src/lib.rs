@@ -38,6 +38,8 @@ pub fn builtin() -> Registry {
     #[cfg(feature = "elasticsearch")]
     let registry = registry.sink::<pump_sinks::elasticsearch::ElasticsearchSink>();
     let registry = registry.sink::<pump_sinks::file::FileSink>();
+    #[cfg(feature = "s3")]
+    let registry = registry.sink::<pump_sinks::s3::S3Sink>();
     let registry = registry.sink::<pump_sinks::stdout::StdoutSink>();
     registry.sink::<pump_sinks::null::NullSink>()
 }

@@ -4,8 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
-use pump_core::config::{ConfigError, LogConfig, MemoryLogConfig};
+use pump_core::config::{ByteSize, ConfigError, LogConfig, MemoryLogConfig};
 use pump_core::engine::LogBlueprint;
+use pump_core::plugin::BatchDefaults;
 use pump_core::log::disk::{Compression, Directory, DiskSettings, Opened, is_in_memory};
 
 /// What this build cannot do.
@@ -43,6 +44,18 @@ pub(super) fn note(config: &LogConfig, required_sinks: usize) -> Option<String> 
              log is full ({size}) records wait in the buffer"
         )),
     }
+}
+
+/// Of a batch that the log is too small for.
+pub(super) fn note_on_batch(config: &LogConfig, sink: &str, batch: &BatchDefaults) -> Option<String> {
+    let half = ByteSize(config.max_size().bytes() / 2);
+    let wanted = ByteSize(batch.max_bytes as u64);
+    (wanted.bytes() > half.bytes()).then(|| {
+        format!(
+            "sink {sink}: a batch ends with {half} of records, half of what the log holds, although `batch.max_bytes` is \
+             {wanted}: raise `log.max_size` for larger ones"
+        )
+    })
 }
 
 /// Reads a log on disk, which is then locked.

@@ -93,6 +93,15 @@ def records(bucket):
     return found
 
 
+def numbers(bucket):
+    """How often each number that the tests put into `alias` is there."""
+    counts = {}
+    for _, record in records(bucket):
+        number = record["alias"][1:].split("-")[0]
+        counts[number] = counts.get(number, 0) + 1
+    return counts
+
+
 def columns(bucket):
     """Of every object of columns its types, row groups and rows."""
     found = []

@@ -74,6 +74,14 @@ impl S3Server {
         self.child = launch(self.address, &self.folder).expect("the store starts again");
     }
 
+    /// How many uploads in parts have not come to their end, as the store keeps them (a folder for each in one for its
+    /// key): quicker to ask than the store itself.
+    pub fn uploads(&self, bucket: &str) -> usize {
+        let folders = |path: PathBuf| std::fs::read_dir(path).into_iter().flatten().flatten();
+        let keys = folders(self.folder.path().join("objects").join(bucket).join(".sgwtmp/multipart"));
+        keys.flat_map(|key| folders(key.path())).filter(|upload| upload.path().is_dir()).count()
+    }
+
     /// Makes a bucket with versioning and Object Lock, to which the writer may do these things below a prefix, such as
     /// `s3:PutObject`.
     pub fn create_bucket(&self, bucket: &str, prefix: &str, actions: &[&str]) {

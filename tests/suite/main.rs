@@ -12,6 +12,7 @@ mod real_gateway;
 mod redis_in_production;
 mod redis_list;
 mod reload;
+mod s3;
 mod search;
 mod search_faults;
 mod two_sinks_one_folder;

@@ -124,7 +124,8 @@ impl LaneBlueprint {
         let body = self.body.take();
         let edits = Arc::new(std::mem::take(&mut self.edits));
         let (filter, additions) = (std::mem::take(&mut self.filter), std::mem::take(&mut self.additions));
-        Preparation::new(filter, edits, additions, body, self.route.clone())
+        let preparation = Preparation::new(filter, edits, additions, body, self.route.clone());
+        if self.repeats_batches { preparation.encoding_late() } else { preparation }
     }
 }
 

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::batcher::CutBatch;
 use super::waiting::Pending;
-use super::{Done, Lane};
+use super::{Done, Lane, Preparation};
 use crate::accounting::Outcome;
 use crate::log::Cut;
 use crate::plugin::{Batch, Deadline, Part, SinkError};
@@ -16,8 +16,9 @@ impl Lane {
     /// A batch that was cut, to be tried now.
     pub(super) fn pending(&self, cut: CutBatch, now: Instant) -> Pending {
         let CutBatch { route, parts, len, size, is_stored } = cut;
-        let edits = self.parts.preparation.edits.clone();
-        let batch = Batch { parts, len, size, route, edits, id_key: self.parts.id_key.clone() };
+        let Preparation { edits, late, .. } = &self.parts.preparation;
+        let (edits, late) = (edits.clone(), late.clone());
+        let batch = Batch { parts, len, size, route, edits, id_key: self.parts.id_key.clone(), late };
         Pending { is_stored, ..Pending::new(batch, now) }
     }
 

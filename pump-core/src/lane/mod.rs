@@ -41,7 +41,7 @@ use tracing::{info, warn};
 pub(crate) use batcher::CutBatch;
 pub(crate) use batcher::{Batcher, Limits};
 pub(crate) use change::{Order, Successor};
-pub(crate) use prepare::{Encodings, Preparation, Sharing};
+pub(crate) use prepare::{Encodings, LateEncoding, Preparation, Sharing};
 pub use retry::RetrySettings;
 
 use crate::accounting::{Accounting, LaneId, Outcome};
@@ -119,11 +119,11 @@ impl LaneParts {
         // A best-effort lane may be skipped by the log while it holds chunks; what it then keeps in
         // memory must stay within what its batches may take.
         let max_span = if self.is_required {
-            self.log.lane_span()
+            self.log.lane_span(batch.max_bytes)
         } else {
-            self.log.lane_span().min(2 * batch.max_bytes)
+            self.log.lane_span(batch.max_bytes).min(batch.max_bytes.saturating_mul(2))
         };
-        Limits { batch, max_span, max_held: max_in_flight * batch.max_bytes }
+        Limits { batch, max_span, max_held: max_in_flight.saturating_mul(batch.max_bytes) }
     }
 }
 

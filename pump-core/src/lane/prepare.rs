@@ -15,7 +15,7 @@ use crate::edit::{Edits, Scratch};
 use crate::encode::{Additions, Encoder};
 use crate::filter::Filter;
 use crate::log::Placed;
-use crate::plugin::{Body, Encoded};
+use crate::plugin::{Body, Encoded, Part};
 use crate::record::{Chunk, Record, View};
 use crate::stable_hash::StableHasher;
 use crate::template::Template;
@@ -66,6 +66,8 @@ pub(crate) struct Preparation {
     pub(crate) additions: Additions,
     pub(crate) body: Option<Body>,
     pub(crate) route: Template,
+    /// Slices are encoded as they are read, and nothing before.
+    pub(crate) late: Option<Arc<LateEncoding>>,
     sharing: Sharing,
     scratch: Scratch,
     buffers: BufferPool,
@@ -96,12 +98,25 @@ impl Preparation {
             additions,
             body,
             route,
+            late: None,
             sharing: Sharing { key: key.into(), is_shared: Arc::default() },
             scratch: Scratch::default(),
             buffers: BufferPool::default(),
             route_text: String::new(),
             expansion: 1.5,
         }
+    }
+
+    /// The same for batches that are large and wait long: encodings are made as slices are read, and not kept. They
+    /// are shared with nobody, and a record counts as large as it is on the wire.
+    pub(crate) fn encoding_late(self) -> Self {
+        let Self { edits, additions, body, buffers, .. } = &self;
+        let late = body.as_ref().map(|body| {
+            let body = Body { encoder: body.encoder.clone(), terminator: body.terminator };
+            let (edits, additions, buffers) = (edits.clone(), additions.clone(), buffers.clone());
+            Arc::new(LateEncoding { body, edits, additions, buffers })
+        });
+        Self { late, ..self }
     }
 
     /// What the lane writes, for whoever knows the other lanes.
@@ -174,6 +189,9 @@ impl Preparation {
         is_wanted: &dyn Fn(usize) -> bool,
         is_filtered: bool,
     ) -> Option<Arc<Encoded>> {
+        if self.late.is_some() {
+            return None;
+        }
         let body = self.body.as_ref()?;
         let encoding = Encoding {
             encoder: &*body.encoder,
@@ -190,6 +208,31 @@ impl Preparation {
         } else {
             placed.encodings().get_or_make(&self.sharing.key, make)
         })
+    }
+}
+
+/// Encodes a slice of a batch when it is read.
+pub(crate) struct LateEncoding {
+    body: Body,
+    edits: Arc<Edits>,
+    additions: Additions,
+    buffers: BufferPool,
+}
+
+impl LateEncoding {
+    /// The bodies of the chunk's records that are in the part.
+    pub(crate) fn encode(&self, part: &Part) -> Encoded {
+        let Self { body, edits, additions, buffers } = self;
+        let (encoder, terminator) = (&*body.encoder, body.terminator);
+        let encoding = Encoding { encoder, terminator, edits, additions, buffers };
+        let is_wanted = |index: usize| part.has(index as u32);
+        encoding.write(part.placed.chunk(), &is_wanted, &mut Scratch::default(), &mut 1.5)
+    }
+}
+
+impl std::fmt::Debug for LateEncoding {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LateEncoding").field("encoder", &self.body.encoder.key()).finish_non_exhaustive()
     }
 }
 

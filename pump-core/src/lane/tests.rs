@@ -305,6 +305,7 @@ fn pending(keeps_slot: bool, not_before: Instant) -> Pending {
         route: "".into(),
         edits: Arc::new(Edits::default()),
         id_key: Arc::new(IdKey::default()),
+        late: None,
     };
     Pending { batch: Arc::new(batch), history: History::default(), not_before, keeps_slot, is_stored: false }
 }

@@ -186,7 +186,7 @@ impl Log for MemoryLog {
         self.max_size
     }
 
-    fn lane_span(&self) -> usize {
+    fn lane_span(&self, _batch: usize) -> usize {
         self.max_size / 2
     }
 

@@ -180,8 +180,9 @@ pub trait Log: Send + Sync {
     /// How many bytes it may hold.
     fn max_size(&self) -> usize;
 
-    /// How much of it one lane may keep in memory at once, in bytes.
-    fn lane_span(&self) -> usize;
+    /// How much of it the open batches of one lane may span, and so keep in memory, in bytes; `batch` is how large
+    /// one of them may become.
+    fn lane_span(&self, batch: usize) -> usize;
 
     /// Everything below that position of a partition is in the log, or was: it need not come again.
     fn held(&self, _source: &str, _partition: &str) -> Option<u64> {

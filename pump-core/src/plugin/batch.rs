@@ -3,6 +3,9 @@
 //! A batch is a run of places in the log, not a run of bytes. It holds chunks and, where the sink
 //! wants bodies, encodings of chunks, both shared; a sink reads it slice by slice, and a slice is what
 //! one chunk gave to the batch (at most 4 MiB of it on the wire, but for a single larger record).
+//!
+//! Batches that are large and wait long, those of a sink that names what it writes by what is in it, hold no
+//! encodings: each slice is encoded when it is read, and its encoding goes with it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -11,6 +14,7 @@ use bytes::Bytes;
 
 use super::SinkError;
 use crate::edit::{Edits, Scratch};
+use crate::lane::LateEncoding;
 use crate::log::Placed;
 use crate::record::{IdKey, Record, RecordId, View};
 
@@ -52,6 +56,12 @@ impl Part {
         self.runs.iter().cloned().flatten()
     }
 
+    /// Whether the record of that index into the chunk is in it.
+    pub(crate) fn has(&self, index: u32) -> bool {
+        let at = self.runs.partition_point(|run| run.end <= index);
+        self.runs.get(at).is_some_and(|run| run.start <= index)
+    }
+
     /// Adds an index above all others in the part.
     pub(crate) fn push(&mut self, index: u32) {
         match self.runs.last_mut() {
@@ -71,6 +81,8 @@ pub struct Batch {
     pub(crate) route: Arc<str>,
     pub(crate) edits: Arc<Edits>,
     pub(crate) id_key: Arc<IdKey>,
+    /// How slices are encoded that were not before.
+    pub(crate) late: Option<Arc<LateEncoding>>,
 }
 
 impl Batch {
@@ -84,7 +96,8 @@ impl Batch {
         self.len == 0
     }
 
-    /// Bodies with their terminators, in bytes; wire bytes for a sink that reads fields only.
+    /// Bodies with their terminators, in bytes; wire bytes for a sink that reads fields only, or whose plan says that
+    /// it repeats batches.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -113,7 +126,7 @@ impl Batch {
     /// Its first record.
     pub(crate) fn first_entry(&self) -> Option<Entry<'_>> {
         let (part, index) = self.places().next()?;
-        Some(Entry { batch: self, part, index: index as usize })
+        Some(Entry { batch: self, part, encoded: part.encoded.as_deref(), index: index as usize })
     }
 
     /// Every record with its place in the log, in order.
@@ -132,7 +145,8 @@ impl Batch {
     /// The records whose numbers (0 for the batch's first) are wanted; `None` when none is.
     pub(crate) fn subset(&self, mut is_wanted: impl FnMut(usize) -> bool) -> Option<Self> {
         let (route, edits, id_key) = (self.route.clone(), self.edits.clone(), self.id_key.clone());
-        let mut subset = Self { parts: Vec::new(), len: 0, size: 0, route, edits, id_key };
+        let late = self.late.clone();
+        let mut subset = Self { parts: Vec::new(), len: 0, size: 0, route, edits, id_key, late };
         let mut number = 0;
         for part in &self.parts {
             let (placed, encoded) = (part.placed.clone(), part.encoded.clone());
@@ -175,7 +189,11 @@ impl<'a> Slices<'a> {
     pub async fn next(&mut self) -> Result<Option<Slice<'a>>, SinkError> {
         // With the memory log every slice is at hand; a log on disk will load it here.
         let Some(part) = self.batch.parts.get(self.next) else { return Ok(None) };
-        let slice = Slice { batch: self.batch, part, first: self.before };
+        let encoded = match (&part.encoded, &self.batch.late) {
+            (None, Some(late)) => Some(Arc::new(late.encode(part))),
+            (encoded, _) => encoded.clone(),
+        };
+        let slice = Slice { batch: self.batch, part, encoded, first: self.before };
         self.next += 1;
         self.before += part.len();
         Ok(Some(slice))
@@ -183,10 +201,11 @@ impl<'a> Slices<'a> {
 }
 
 /// A run of a batch's records that lie in memory.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Slice<'a> {
     batch: &'a Batch,
     part: &'a Part,
+    encoded: Option<Arc<Encoded>>,
     first: usize,
 }
 
@@ -207,19 +226,19 @@ impl<'a> Slice<'a> {
     }
 
     /// Bodies with their terminators as they lie in memory: as few pieces as there are gaps.
-    pub fn framed(&self) -> impl Iterator<Item = Bytes> + use<'a> {
-        let encoded = self.part.encoded.as_deref();
-        self.part.runs.iter().filter_map(move |run| {
-            let encoded = encoded?;
+    pub fn framed(&self) -> impl Iterator<Item = Bytes> {
+        self.part.runs.iter().filter_map(|run| {
+            let encoded = self.encoded.as_deref()?;
             let end = encoded.ends[run.end as usize - 1] as usize;
             Some(encoded.bytes.slice(encoded.start(run.start as usize)..end))
         })
     }
 
     /// The records one by one.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
-        let Self { batch, part, .. } = *self;
-        part.indices().map(move |index| Entry { batch, part, index: index as usize })
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
+        let Self { batch, part, encoded, .. } = self;
+        let encoded = encoded.as_deref();
+        part.indices().map(move |index| Entry { batch, part, encoded, index: index as usize })
     }
 }
 
@@ -228,13 +247,14 @@ impl<'a> Slice<'a> {
 pub struct Entry<'a> {
     batch: &'a Batch,
     part: &'a Part,
+    encoded: Option<&'a Encoded>,
     index: usize,
 }
 
 impl<'a> Entry<'a> {
     /// The encoded body without its terminator; empty for a sink that reads fields only.
     pub fn body(&self) -> &'a [u8] {
-        let Some(encoded) = &self.part.encoded else { return &[] };
+        let Some(encoded) = self.encoded else { return &[] };
         let end = encoded.ends[self.index] as usize - encoded.terminator_len;
         &encoded.bytes[encoded.start(self.index)..end]
     }
@@ -255,5 +275,36 @@ impl<'a> Entry<'a> {
         'a: 's,
     {
         self.batch.edits.apply(self.record().view(), scratch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::{batch, repeated_batch};
+
+    /// Slice by slice what is framed, and what the entries have.
+    async fn read(batch: &Batch) -> Vec<(Vec<Bytes>, Vec<Vec<u8>>)> {
+        let (mut slices, mut read) = (batch.slices(), Vec::new());
+        while let Some(slice) = slices.next().await.expect("it is in memory") {
+            let bodies = slice.entries().map(|entry| entry.body().to_vec()).collect();
+            read.push((slice.framed().collect(), bodies));
+        }
+        read
+    }
+
+    #[tokio::test]
+    async fn what_is_encoded_as_it_is_read_is_what_is_encoded_before() {
+        let bodies = [r#"{"n":0}"#, r#"{"n":1,"text":"longer"}"#, r#"{"n":2}"#, r#"{"n":3}"#, r#"{"n":4}"#];
+        let (before, late) = (batch(&bodies, "r"), repeated_batch(&bodies, "r"));
+        assert_eq!(read(&before).await, read(&late).await);
+        for wanted in [vec![0], vec![4], vec![1, 2, 4], vec![0, 2, 3]] {
+            let subset = |batch: &Batch| batch.subset(|number| wanted.contains(&number)).expect("some are");
+            let (before, late) = (subset(&before), subset(&late));
+            assert_eq!(read(&before).await, read(&late).await, "{wanted:?}");
+            // A body and its newline; on the wire there is none.
+            assert_eq!(before.size(), late.size() + wanted.len());
+            assert_eq!(before.digest(), late.digest());
+        }
     }
 }

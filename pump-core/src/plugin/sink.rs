@@ -65,6 +65,9 @@ pub struct SinkPlan {
     /// first attempt, and repeats the batch after a restart; with the memory log only while the process lives.
     /// Halves of a batch, and what is left of one that was answered in part, are batches of their own; with the
     /// memory log also what is left of one when a lease was lost, since another pump delivers the rest.
+    ///
+    /// Such batches are large and wait long, so nothing of them is encoded before it is read, and their size is that of
+    /// their records on the wire.
     pub repeats_batches: bool,
 }
 
@@ -81,7 +84,7 @@ pub struct Body {
 pub struct BatchDefaults {
     /// Records.
     pub max_records: usize,
-    /// Bytes as encoded, or as on the wire where the sink reads fields only.
+    /// Bytes as encoded, or as on the wire where the sink reads fields only or repeats batches.
     pub max_bytes: usize,
     /// From the first record on.
     pub max_age: Duration,

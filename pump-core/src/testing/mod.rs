@@ -46,6 +46,15 @@ impl Encoder for WireEncoder {
 
 /// A batch of these bodies (JSON objects, as events), each with a newline after it.
 pub fn batch(bodies: &[&str], route: &str) -> Batch {
+    prepared(bodies, route, |preparation| preparation)
+}
+
+/// The same for a sink that repeats batches: encoded as it is read.
+pub fn repeated_batch(bodies: &[&str], route: &str) -> Batch {
+    prepared(bodies, route, Preparation::encoding_late)
+}
+
+fn prepared(bodies: &[&str], route: &str, how: impl FnOnce(Preparation) -> Preparation) -> Batch {
     let mut start = 0;
     let entries: Vec<_> = bodies
         .iter()
@@ -67,8 +76,8 @@ pub fn batch(bodies: &[&str], route: &str) -> Batch {
     assert!(parsed.undecodable.is_empty(), "{:?}", parsed.undecodable);
     let body = Some(Body { encoder: Arc::new(WireEncoder), terminator: b"\n" });
     let (filter, edits) = (Filter::default(), Arc::<Edits>::default());
-    let mut preparation =
-        Preparation::new(filter, edits.clone(), Additions::default(), body, Template::constant_of(route));
+    let template = Template::constant_of(route);
+    let mut preparation = how(Preparation::new(filter, edits.clone(), Additions::default(), body, template));
     let limits = Limits {
         batch: BatchDefaults { max_records: usize::MAX, max_bytes: usize::MAX, max_age: Duration::MAX },
         max_span: usize::MAX,
@@ -78,7 +87,7 @@ pub fn batch(bodies: &[&str], route: &str) -> Batch {
     preparation.prepare(Instant::now(), &Placed::new(0, parsed.chunk), None, &mut batcher, |_| {});
     batcher.cut_all();
     let CutBatch { route, parts, len, size, .. } = batcher.pop().expect("there is at least one body");
-    Batch { parts, len, size, route, edits, id_key: Arc::default() }
+    Batch { parts, len, size, route, edits, id_key: Arc::default(), late: preparation.late.clone() }
 }
 
 /// A blueprint of one or more sources and no lanes, with a small log.

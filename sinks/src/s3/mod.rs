@@ -66,7 +66,7 @@ impl Sink for S3Sink {
         Ok(SinkPlan {
             kinds: Kind::ALL.to_vec(),
             body: Some(Body { encoder, terminator: b"\n" }),
-            batch: BatchDefaults { max_records: 1_000_000, max_bytes: 32 << 20, max_age: Duration::from_secs(60) },
+            batch: BatchDefaults { max_records: 1_000_000, max_bytes: 64 << 20, max_age: Duration::from_secs(60) },
             route,
             targets: vec![target(config)],
             takes_additions: true,

@@ -58,7 +58,7 @@ use open::{Recovered, recover};
 use segment::{FrameReader, file_name};
 use state::{Bounds, Next, State};
 
-/// How much of the log one lane may keep in memory at once, in bytes.
+/// How much of the log the open batches of one lane may span, in bytes, unless one of them is larger.
 const LANE_SPAN: usize = 16 << 20;
 
 /// How the bytes of a chunk are kept.
@@ -315,8 +315,8 @@ impl Log for DiskLog {
         self.settings.max_size as usize
     }
 
-    fn lane_span(&self) -> usize {
-        LANE_SPAN.min(self.settings.max_size as usize / 2)
+    fn lane_span(&self, batch: usize) -> usize {
+        batch.max(LANE_SPAN).min(self.settings.max_size as usize / 2)
     }
 
     fn held(&self, source: &str, partition: &str) -> Option<u64> {

@@ -51,7 +51,7 @@ fn batch(parts: impl IntoIterator<Item = (Chunk, Vec<u32>)>) -> Batch {
     });
     let parts: Vec<Part> = parts.collect();
     let len = parts.iter().map(Part::len).sum();
-    Batch { parts, len, size: 0, route: "".into(), edits: Arc::default(), id_key: Arc::default() }
+    Batch { parts, len, size: 0, route: "".into(), edits: Arc::default(), id_key: Arc::default(), late: None }
 }
 
 fn whole(chunk: Chunk) -> (Chunk, Vec<u32>) {

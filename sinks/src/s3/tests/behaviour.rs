@@ -23,6 +23,7 @@ impl Buckets {
     fn keys(&self, name: &str, secret: &str) -> String {
         format!(
             "bucket: {name}\nprefix: \"%Y/%m/{{kind}}/\"\nendpoint: \"http://{}\"\npath_style: true\n\
+             compression: none\nbatch: {{ max_records: 20, max_age: 100ms }}\n\
              access_key_id: {WRITER}\nsecret_access_key: {secret}",
             self.way.address()
         )
