@@ -194,7 +194,8 @@ fn hold_types(search: &SearchServer, index: &str, types: &[(&str, &str)]) {
     }
 }
 
-fn fixtures() -> Vec<Vec<u8>> {
+/// Records as odd as they come.
+pub(crate) fn fixtures() -> Vec<Vec<u8>> {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/tyk");
     let read = |number| std::fs::read(folder.join(format!("{number:03}.msgpack"))).expect("it is there");
     (1..=30).map(read).collect()

@@ -30,6 +30,9 @@ use crate::randomness::Randomness;
 use crate::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Record, Timestamp, View};
 use crate::template::Template;
 
+/// Records in a chunk of a batch.
+const PER_CHUNK: usize = 100;
+
 /// Writes the body as it came.
 #[derive(Debug, Clone, Copy)]
 pub struct WireEncoder;
@@ -46,34 +49,25 @@ impl Encoder for WireEncoder {
 
 /// A batch of these bodies (JSON objects, as events), each with a newline after it.
 pub fn batch(bodies: &[&str], route: &str) -> Batch {
-    prepared(bodies, route, |preparation| preparation)
+    prepared((Kind::Event, Codec::Json), bodies, route, |preparation| preparation)
 }
 
 /// The same for a sink that repeats batches: encoded as it is read.
 pub fn repeated_batch(bodies: &[&str], route: &str) -> Batch {
-    prepared(bodies, route, Preparation::encoding_late)
+    prepared((Kind::Event, Codec::Json), bodies, route, Preparation::encoding_late)
 }
 
-fn prepared(bodies: &[&str], route: &str, how: impl FnOnce(Preparation) -> Preparation) -> Batch {
-    let mut start = 0;
-    let entries: Vec<_> = bodies
-        .iter()
-        .enumerate()
-        .map(|(position, body)| {
-            let entry = (position as u64, start..start + body.len());
-            start += body.len();
-            entry
-        })
-        .collect();
-    let head = ChunkHead {
-        source: "test".into(),
-        partition: Partition::new("test"),
-        kind: Kind::Event,
-        codec: Codec::Json,
-        received: Timestamp::now(),
-    };
-    let parsed = Chunk::parse(head, bodies.concat().into(), 0..bodies.len() as u64, entries);
-    assert!(parsed.undecodable.is_empty(), "{:?}", parsed.undecodable);
+/// A batch of these transactions (msgpack) for a sink that repeats batches, in chunks of a hundred.
+pub fn repeated_transactions(bodies: &[Vec<u8>], route: &str) -> Batch {
+    prepared((Kind::Transaction, Codec::Msgpack), bodies, route, Preparation::encoding_late)
+}
+
+fn prepared(
+    (kind, codec): (Kind, Codec),
+    bodies: &[impl AsRef<[u8]>],
+    route: &str,
+    how: impl FnOnce(Preparation) -> Preparation,
+) -> Batch {
     let body = Some(Body { encoder: Arc::new(WireEncoder), terminator: b"\n" });
     let (filter, edits) = (Filter::default(), Arc::<Edits>::default());
     let template = Template::constant_of(route);
@@ -84,7 +78,22 @@ fn prepared(bodies: &[&str], route: &str, how: impl FnOnce(Preparation) -> Prepa
         max_held: usize::MAX,
     };
     let mut batcher = Batcher::new(limits);
-    preparation.prepare(Instant::now(), &Placed::new(0, parsed.chunk), None, &mut batcher, |_| {});
+    let partition = Partition::new("test");
+    for (turn, bodies) in bodies.chunks(PER_CHUNK).enumerate() {
+        let first = (turn * PER_CHUNK) as u64;
+        let (mut bytes, mut entries) = (Vec::new(), Vec::new());
+        for (position, body) in (first..).zip(bodies) {
+            let start = bytes.len();
+            bytes.extend_from_slice(body.as_ref());
+            entries.push((position, start..bytes.len()));
+        }
+        let (source, partition, received) = ("test".into(), partition.clone(), Timestamp::now());
+        let head = ChunkHead { source, partition, kind, codec, received };
+        let parsed = Chunk::parse(head, bytes.into(), first..first + bodies.len() as u64, entries);
+        assert!(parsed.undecodable.is_empty(), "{:?}", parsed.undecodable);
+        let placed = Placed::new(first, parsed.chunk);
+        preparation.prepare(Instant::now(), &placed, None, &mut batcher, |_| {});
+    }
     batcher.cut_all();
     let CutBatch { route, parts, len, size, .. } = batcher.pop().expect("there is at least one body");
     Batch { parts, len, size, route, edits, id_key: Arc::default(), late: preparation.late.clone() }

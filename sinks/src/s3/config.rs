@@ -65,6 +65,8 @@ pub enum Encoding {
     /// One JSON object a line.
     #[default]
     Ndjson,
+    /// Apache Parquet: a row for each record, a column for each field; transactions only.
+    Parquet,
 }
 
 /// How objects are compressed.

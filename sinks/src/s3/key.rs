@@ -12,7 +12,7 @@ use super::config::{Compression, Encoding};
 /// The longest key that stores take, in bytes.
 const MAX_KEY: usize = 1_024;
 /// Digest and ending, in bytes at the most.
-const MAX_NAME: usize = 32 + ".zstd.parquet".len();
+const MAX_NAME: usize = 32 + ".ndjson.zst".len();
 /// The longest date (`undated`, or some conversions) or value of a field that a template gives, in bytes.
 const MAX_GAP: usize = 128;
 
@@ -49,6 +49,7 @@ pub(super) fn ending(encoding: Encoding, compression: Compression) -> &'static s
         (Encoding::Ndjson, Compression::None) => ".ndjson",
         (Encoding::Ndjson, Compression::Gzip) => ".ndjson.gz",
         (Encoding::Ndjson, Compression::Zstd) => ".ndjson.zst",
+        (Encoding::Parquet, _) => ".parquet",
     }
 }
 
@@ -58,6 +59,7 @@ pub(super) fn media_type(encoding: Encoding, compression: Compression) -> &'stat
         (Encoding::Ndjson, Compression::None) => "application/x-ndjson",
         (Encoding::Ndjson, Compression::Gzip) => "application/gzip",
         (Encoding::Ndjson, Compression::Zstd) => "application/zstd",
+        (Encoding::Parquet, _) => "application/vnd.apache.parquet",
     }
 }
 

@@ -8,12 +8,13 @@ mod config;
 mod failure;
 mod key;
 mod lines;
+mod object;
 mod store;
+mod table;
 #[cfg(test)]
 mod tests;
 mod upload;
 
-use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -26,10 +27,9 @@ use pump_core::plugin::{
 use pump_core::record::Kind;
 use pump_core::template::Template;
 use tokio::sync::OnceCell;
-use tokio::task::spawn_blocking;
 
 pub use config::{Algorithm, Compression, Encoding, Encryption, LockMode, ObjectLock, S3Config};
-use lines::Lines;
+use object::Object;
 use store::Store;
 use upload::{Janitor, Outcome, Upload};
 
@@ -59,17 +59,27 @@ impl Sink for S3Sink {
             Template::parse(&config.prefix).map_err(|error| PlanError::new("prefix", error.to_string()))?;
         key::check(&route).map_err(|message| PlanError::new("prefix", message))?;
         check(config)?;
-        let encoder: Arc<dyn Encoder> = match format.unwrap_or(Format::Full) {
-            Format::Full => Arc::new(FullEncoder),
-            Format::Tyk => Arc::new(TykRecordEncoder),
+        let (kinds, body) = match config.encoding {
+            Encoding::Ndjson => {
+                let encoder: Arc<dyn Encoder> = match format.unwrap_or(Format::Full) {
+                    Format::Full => Arc::new(FullEncoder),
+                    Format::Tyk => Arc::new(TykRecordEncoder),
+                };
+                (Kind::ALL.to_vec(), Some(Body { encoder, terminator: b"\n" }))
+            }
+            Encoding::Parquet if format == Some(Format::Tyk) => {
+                let message = "Tyk Pump writes no such columns: take `format: tyk` out, or write `ndjson`";
+                return Err(PlanError::new("encoding", message));
+            }
+            Encoding::Parquet => (vec![Kind::Transaction], None),
         };
         Ok(SinkPlan {
-            kinds: Kind::ALL.to_vec(),
-            body: Some(Body { encoder, terminator: b"\n" }),
+            kinds,
+            body,
             batch: BatchDefaults { max_records: 1_000_000, max_bytes: 64 << 20, max_age: Duration::from_secs(60) },
             route,
             targets: vec![target(config)],
-            takes_additions: true,
+            takes_additions: config.encoding == Encoding::Ndjson,
             repeats_batches: true,
         })
     }
@@ -86,20 +96,14 @@ impl Sink for S3Sink {
         let (encoding, compression) = (self.config.encoding, self.config.compression);
         let key = key::key(batch.route(), batch.digest(), key::ending(encoding, compression));
         let mut upload = Upload::new(self.store().await?, &self.janitor, key);
-        let mut lines = Lines::new(compression).map_err(unencoded)?;
+        let mut object = Object::new(&self.config)?;
         let mut slices = batch.slices();
         while let Some(slice) = slices.next().await? {
-            let pieces: Vec<_> = slice.framed().collect();
             let more;
-            (lines, more) = aside(move || {
-                lines.write(&pieces)?;
-                let more = lines.take();
-                Ok((lines, more))
-            })
-            .await?;
+            (object, more) = object.add(&slice).await?;
             upload.push(more).await?;
         }
-        upload.push(aside(move || lines.finish()).await?).await?;
+        upload.push(object.finish().await?).await?;
         Ok(match upload.finish().await? {
             Outcome::Created => Answers::delivered(batch.len()),
             Outcome::Taken => duplicates(batch.len()),
@@ -142,6 +146,9 @@ fn check(config: &S3Config) -> Result<(), PlanError> {
     if config.storage_class.as_ref().is_some_and(|class| !class.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')) {
         return wrong("storage_class", "storage classes are written like `STANDARD_IA`");
     }
+    if config.encoding == Encoding::Parquet && config.compression == Compression::Gzip {
+        return wrong("compression", "columns are compressed with zstd, or not at all: write `zstd` or `none`");
+    }
     if config.tags.len() > MAX_TAGS {
         return wrong("tags", "an object has at most 10 tags");
     }
@@ -167,18 +174,4 @@ fn duplicates(count: usize) -> Answers {
     let mut answers = Answers::unset(count);
     (0..count).for_each(|index| answers.set(index, Answer::Duplicate));
     answers
-}
-
-/// Runs what takes its time on a thread where it may.
-async fn aside<T: Send + 'static>(
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> Result<T, SinkError> {
-    match spawn_blocking(work).await {
-        Ok(result) => result.map_err(unencoded),
-        Err(error) => Err(SinkError::retry("the encoding thread ended without an answer", error)),
-    }
-}
-
-fn unencoded(error: io::Error) -> SinkError {
-    SinkError::retry("the object cannot be encoded", error)
 }

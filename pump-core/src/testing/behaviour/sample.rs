@@ -63,7 +63,7 @@ impl Sample {
     }
 
     /// As a gateway writes it, in msgpack.
-    pub(super) fn encode(&self) -> Vec<u8> {
+    pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![0xde];
         let numbers = [("ResponseCode", 200), ("RequestTime", self.number % 1_000)];
         let count = self.texts.len() + numbers.len() + 1;

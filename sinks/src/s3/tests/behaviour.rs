@@ -11,19 +11,24 @@ const WRONG_SECRET: &str = "a-secret-that-is-wrong";
 struct Buckets {
     server: Mutex<S3Server>,
     way: Proxy,
+    encoding: Encoding,
 }
 
 impl Buckets {
-    async fn start() -> Self {
+    async fn start(encoding: Encoding) -> Self {
         let server = S3Server::start();
         let way = Proxy::to(server.address()).await;
-        Self { server: Mutex::new(server), way }
+        Self { server: Mutex::new(server), way, encoding }
     }
 
     fn keys(&self, name: &str, secret: &str) -> String {
+        let encoding = match self.encoding {
+            Encoding::Ndjson => "ndjson",
+            Encoding::Parquet => "parquet",
+        };
         format!(
             "bucket: {name}\nprefix: \"%Y/%m/{{kind}}/\"\nendpoint: \"http://{}\"\npath_style: true\n\
-             compression: none\nbatch: {{ max_records: 20, max_age: 100ms }}\n\
+             encoding: {encoding}\ncompression: none\nbatch: {{ max_records: 20, max_age: 100ms }}\n\
              access_key_id: {WRITER}\nsecret_access_key: {secret}",
             self.way.address()
         )
@@ -40,9 +45,22 @@ impl Destination for Buckets {
     }
 
     async fn read(&self, name: &str) -> Vec<Seen> {
-        let records = self.server.lock().await.client(&["records", name]);
-        let seen = |record: &Value| Seen { id: None, text: record[1].to_string(), count: 1 };
-        records.as_array().expect("a list").iter().map(seen).collect()
+        let server = self.server.lock().await;
+        let seen = |record: &Value| {
+            let id = record["id"].as_str().map(str::to_owned);
+            Seen { id, text: record.to_string(), count: 1 }
+        };
+        match self.encoding {
+            Encoding::Ndjson => {
+                let records = server.client(&["records", name]);
+                records.as_array().expect("a list").iter().map(|pair| seen(&pair[1])).collect()
+            }
+            Encoding::Parquet => {
+                let objects = server.client(&["columns", name]);
+                let rows = |object: &Value| object["rows"].as_array().expect("a list").clone();
+                objects.as_array().expect("a list").iter().flat_map(rows).map(|row| seen(&row)).collect()
+            }
+        }
     }
 
     fn repeats(&self) -> Repeats {
@@ -50,7 +68,10 @@ impl Destination for Buckets {
     }
 
     fn ids(&self) -> Result<(), Unlike> {
-        Err(Unlike("lines have no ids; an object's key is of the records in it"))
+        match self.encoding {
+            Encoding::Ndjson => Err(Unlike("lines have no ids; rows of columns have")),
+            Encoding::Parquet => Ok(()),
+        }
     }
 
     fn way(&self) -> Result<&Proxy, Unlike> {
@@ -94,5 +115,11 @@ impl Destination for Buckets {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behaves() {
-    crate::behaviour::behaves(&Buckets::start().await).await;
+    crate::behaviour::behaves(&Buckets::start(Encoding::Ndjson).await).await;
+}
+
+/// The same with columns, which keep ids. The page has a row for the sink and not for each encoding.
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_behave() {
+    pump_core::testing::behaviour::check(&Buckets::start(Encoding::Parquet).await).await;
 }

@@ -46,6 +46,13 @@ fn what_makes_no_sense_is_refused_with_the_key_and_what_to_do() {
         (refused(|config| config.encryption = Some(encryption)), "encryption.key_id", "`aws:kms`"),
         (refused(|config| config.storage_class = Some("glacier".into())), "storage_class", "STANDARD_IA"),
         (refused(|config| config.tags = tags), "tags", "10"),
+        (
+            refused(|config| {
+                (config.encoding, config.compression) = (Encoding::Parquet, Compression::Gzip);
+            }),
+            "compression",
+            "write `zstd` or `none`",
+        ),
         (refused(|config| config.tls.cert_file = Some("me.pem".into())), "tls", "take `cert_file`"),
         (
             refused(|config| {
@@ -84,4 +91,13 @@ fn a_probe_asks_below_the_prefix_where_nothing_is_written() {
 #[test]
 fn secrets_are_in_no_description_of_the_settings() {
     assert!(!format!("{:?}", config("http://none")).contains(WRITER_SECRET));
+}
+
+#[test]
+fn columns_are_of_transactions_and_have_names_of_their_own() {
+    let config = S3Config { encoding: Encoding::Parquet, ..config("http://none") };
+    let plan = S3Sink::plan(&config, None).expect("right");
+    assert_eq!((plan.kinds, plan.body.is_none(), plan.takes_additions), (vec![Kind::Transaction], true, false));
+    let error = S3Sink::plan(&config, Some(Format::Tyk)).map(drop).expect_err("it is wrong");
+    assert_eq!(&*error.key, "encoding");
 }
