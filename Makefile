@@ -31,7 +31,7 @@ check: $(deny)/bin/cargo-deny
 ## chaos: what takes too long for every day: a hundred rounds of kills, huge records, older servers
 chaos:
 	scripts/setup.sh chaos
-	PUMP_TEST_KILL_ROUNDS=100 PUMP_TEST_SEARCH_KILLS=60 PUMP_TEST_DEAD_SECONDS=60 \
+	PUMP_TEST_KILL_ROUNDS=100 PUMP_TEST_SEARCH_KILLS=60 PUMP_TEST_S3_KILLS=20 PUMP_TEST_DEAD_SECONDS=60 \
 		cargo test --locked --test suite -- --include-ignored \
 		kills_at_random kills_in_the_middle memory_stays elasticsearch_7 a_dead_sink a_disk_that_fills
 

@@ -107,8 +107,15 @@ impl Preview {
             let cut = batcher.pop().expect("a record that is not filtered is a batch of its own");
             let edits = self.preparation.edits.clone();
             let id_key = self.id_key.clone();
-            let batch =
-                Batch { parts: cut.parts, len: cut.len, size: cut.size, route: cut.route, edits, id_key, late: None };
+            let batch = Batch {
+                parts: cut.parts,
+                len: cut.len,
+                size: cut.size,
+                route: cut.route,
+                edits,
+                id_key,
+                late: None,
+            };
             Outcome::Sent(Sent { batch, has_body: self.preparation.body.is_some() })
         };
         is_filtered.into_iter().enumerate().map(outcome).collect()

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use anyhow::Context;
 use pump_core::config::{ByteSize, ConfigError, LogConfig, MemoryLogConfig};
 use pump_core::engine::LogBlueprint;
-use pump_core::plugin::BatchDefaults;
 use pump_core::log::disk::{Compression, Directory, DiskSettings, Opened, is_in_memory};
+use pump_core::plugin::BatchDefaults;
 
 /// What this build cannot do.
 pub(super) fn refuse_unbuilt(config: &LogConfig) -> Option<ConfigError> {

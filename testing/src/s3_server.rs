@@ -118,7 +118,8 @@ impl S3Server {
             .unwrap_or_else(|error| panic!("python3 cannot be started ({error}): run scripts/setup.sh"));
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{arguments:?}: {said}");
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}"))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {said}"))
     }
 
     fn create_user(&self) {

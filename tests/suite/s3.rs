@@ -63,6 +63,22 @@ impl Scene {
         assert_eq!(self.redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
     }
 
+    /// Runs `pump check --connect` in this environment; whether all is right, and what was said.
+    fn check(&self, pipeline: &str, environment: &[(&str, &str)]) -> (bool, String) {
+        let file = self.folder.path().join("check.yaml");
+        std::fs::write(&file, pipeline).expect("written");
+        let output = Command::new(env!("CARGO_BIN_EXE_pump"))
+            .args(["check", "--connect", "-c"])
+            .arg(&file)
+            .current_dir(self.folder.path())
+            .envs(environment.iter().copied())
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs");
+        let said = [output.stdout, output.stderr].map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+        (output.status.success(), said.concat())
+    }
+
     fn said(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(format!("pump-{name}.log"))).unwrap_or_default()
     }
@@ -88,22 +104,14 @@ fn a_real_gateways_records_are_in_the_bucket_once_each_as_they_were() {
     let sound = entries("transactions.msgpack.lp");
     push(&scene.redis, "analytics-tyk-system-analytics", &sound);
     // Credentials that may only write are enough for every command.
-    let file = scene.folder.path().join("check.yaml");
-    std::fs::write(&file, scene.pipeline(&scene.store.url(), "")).expect("written");
-    let check = Command::new(env!("CARGO_BIN_EXE_pump"))
-        .args(["check", "--connect", "-c"])
-        .arg(&file)
-        .current_dir(scene.folder.path())
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary runs");
-    let said = String::from_utf8_lossy(&check.stdout).into_owned() + &String::from_utf8_lossy(&check.stderr);
-    assert!(check.status.success(), "{said}");
+    let (is_right, said) = scene.check(&scene.pipeline(&scene.store.url(), ""), &[]);
+    assert!(is_right, "{said}");
     assert!(said.contains("sink archive: a batch ends with 16MiB of records"), "{said}");
 
     scene.drain(&scene.store.url(), "");
     let found = scene.store.client(&["records", BUCKET]);
-    let mut actual: Vec<_> = found.as_array().expect("a list").iter().map(|pair| pair[1].to_string()).collect();
+    let mut actual: Vec<_> =
+        found.as_array().expect("a list").iter().map(|pair| pair[1].to_string()).collect();
     let expected = crate::search::records(Codec::Msgpack, &sound);
     // Equal records are one in what is expected, and each is written as often as the gateway did.
     assert_eq!(actual.len(), sound.len());
@@ -119,6 +127,29 @@ fn a_real_gateways_records_are_in_the_bucket_once_each_as_they_were() {
         assert!(key.starts_with(&format!("tyk/{day}/")) && key.ends_with(".ndjson.zst"), "{key} of {day}");
     }
     assert!(!scene.said("drain").contains(WRITER_SECRET));
+}
+
+#[test]
+fn credentials_may_come_from_the_environment_and_are_missed_where_there_are_none() {
+    let scene = Scene::new("");
+    let whole = scene.pipeline(&scene.store.url(), "");
+    let is_of_the_key = |line: &&str| line.contains("access_key");
+    let lines: Vec<_> = whole.lines().filter(|line| !is_of_the_key(line)).collect();
+    let pipeline = lines.join("\n") + "\n";
+    let home = scene.folder.path().to_str().expect("text");
+    // Nobody is asked over the network.
+    let nowhere = [("HOME", home), ("AWS_EC2_METADATA_DISABLED", "true"), ("AWS_PROFILE", "default")];
+    let (is_right, said) = scene.check(&pipeline, &nowhere);
+    assert!(!is_right && said.contains("there are no credentials: give `access_key_id`"), "{said}");
+    let keys = [("AWS_ACCESS_KEY_ID", WRITER), ("AWS_SECRET_ACCESS_KEY", WRITER_SECRET)];
+    let (is_right, said) = scene.check(&pipeline, &[&nowhere[..], &keys].concat());
+    assert!(is_right, "{said}");
+    let wrong = [("AWS_ACCESS_KEY_ID", WRITER), ("AWS_SECRET_ACCESS_KEY", "a-wrong-secret")];
+    let (is_right, said) = scene.check(&pipeline, &[&nowhere[..], &wrong].concat());
+    assert!(
+        !is_right && said.contains("the credentials are refused") && !said.contains("a-wrong-secret"),
+        "{said}"
+    );
 }
 
 /// Each column has the type and each row the values that the record has in JSON.
@@ -161,8 +192,18 @@ fn columns_have_their_types_and_rows_what_the_gateway_recorded() {
     assert!(rows.keys().eq(expected.keys()));
     for (id, record) in &expected {
         let row = rows[id];
-        let same = ["method", "path", "raw_path", "response_code", "request_time", "content_length", "api_id", "tags"];
-        let more = ["api_key", "user_agent", "ip_address", "raw_request", "raw_response", "alias", "track_path"];
+        let same = [
+            "method",
+            "path",
+            "raw_path",
+            "response_code",
+            "request_time",
+            "content_length",
+            "api_id",
+            "tags",
+        ];
+        let more =
+            ["api_key", "user_agent", "ip_address", "raw_request", "raw_response", "alias", "track_path"];
         for name in same.iter().chain(&more) {
             assert_eq!(row[name], record[name], "{name} of {id}");
         }
@@ -257,6 +298,9 @@ fn whatever_fails_on_the_way_every_record_is_there_once() {
         records["accepted"] == count && records["pending"] == 0
     });
     assert_balanced(&pump.status());
+    // The log, and for each of two deliveries a part on its way, one that grows, and a slice.
+    let peak = pump.memory_kib("VmHWM") >> 10;
+    assert!(peak <= 40 + 32 + 2 * (8 + 8 + 2 * 8), "{peak} MiB at the most");
     pump.stop();
     assert_eq!(scene.repeats(count), 0);
 }

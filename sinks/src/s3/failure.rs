@@ -87,8 +87,14 @@ impl Refusal {
         };
         match (&**code, status) {
             (
-                "InvalidAccessKeyId" | "SignatureDoesNotMatch" | "InvalidToken" | "ExpiredToken" | "TokenRefreshRequired"
-                | "NotSignedUp" | "AccountProblem" | "InvalidSecurity",
+                "InvalidAccessKeyId"
+                | "SignatureDoesNotMatch"
+                | "InvalidToken"
+                | "ExpiredToken"
+                | "TokenRefreshRequired"
+                | "NotSignedUp"
+                | "AccountProblem"
+                | "InvalidSecurity",
                 _,
             ) => SinkError::unavailable(
                 "the credentials are refused: check `access_key_id` and `secret_access_key`, or the environment's",
@@ -101,7 +107,9 @@ impl Refusal {
                 SinkError::unavailable("the bucket is not there: check `bucket` and `endpoint`", said)
             }
             (
-                "PermanentRedirect" | "TemporaryRedirect" | "IllegalLocationConstraintException"
+                "PermanentRedirect"
+                | "TemporaryRedirect"
+                | "IllegalLocationConstraintException"
                 | "AuthorizationHeaderMalformed",
                 _,
             )
@@ -114,9 +122,20 @@ impl Refusal {
             // A part that got lost on the way, an upload that somebody has cleared away, somebody else at the
             // same key: the whole object again.
             (
-                "RequestTimeout" | "IncompleteBody" | "BadDigest" | "XAmzContentSHA256Mismatch" | "InvalidDigest"
-                | "InvalidPart" | "InvalidPartOrder" | "NoSuchUpload" | "SlowDown" | "InternalError"
-                | "ServiceUnavailable" | "OperationAborted" | "ConditionalRequestConflict" | "Throttling",
+                "RequestTimeout"
+                | "IncompleteBody"
+                | "BadDigest"
+                | "XAmzContentSHA256Mismatch"
+                | "InvalidDigest"
+                | "InvalidPart"
+                | "InvalidPartOrder"
+                | "NoSuchUpload"
+                | "SlowDown"
+                | "InternalError"
+                | "ServiceUnavailable"
+                | "OperationAborted"
+                | "ConditionalRequestConflict"
+                | "Throttling",
                 _,
             )
             | (_, 408 | 409 | 429) => SinkError::retry("the store refuses for now", said),
@@ -153,7 +172,10 @@ where
 {
     let said = chain(error);
     if causes(error).any(|cause| cause.is::<CredentialsError>()) {
-        return SinkError::unavailable("there are no credentials: give `access_key_id`, or mend the environment's", said);
+        return SinkError::unavailable(
+            "there are no credentials: give `access_key_id`, or mend the environment's",
+            said,
+        );
     }
     if matches!(error, SdkError::ConstructionFailure(_)) {
         return SinkError::unavailable("no request can be made of these settings", said);
@@ -171,7 +193,8 @@ where
 }
 
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    let beneath = |error: &&'e (dyn Error + 'static)| -> Option<&'e (dyn Error + 'static)> { (**error).source() };
+    let beneath =
+        |error: &&'e (dyn Error + 'static)| -> Option<&'e (dyn Error + 'static)> { (**error).source() };
     std::iter::successors(Some(error), beneath)
 }
 

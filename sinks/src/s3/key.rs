@@ -22,7 +22,9 @@ pub(super) fn check(prefix: &Template) -> Result<(), String> {
     const GAP: char = '\u{0}';
     let pattern = prefix.pattern(GAP);
     if pattern.starts_with('/') {
-        return Err("a key that begins with `/` has a folder without a name before it: leave it out".to_owned());
+        return Err(
+            "a key that begins with `/` has a folder without a name before it: leave it out".to_owned()
+        );
     }
     if pattern.split('/').any(|part| matches!(part, "." | "..")) {
         return Err("`.` and `..` are no folders of a bucket: leave them out".to_owned());

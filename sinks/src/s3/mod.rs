@@ -22,7 +22,8 @@ use async_trait::async_trait;
 use aws_sdk_s3::config::SharedHttpClient;
 use pump_core::encode::{Encoder, FullEncoder, TykRecordEncoder};
 use pump_core::plugin::{
-    Answer, Answers, Batch, BatchDefaults, Body, Deadline, Format, PlanError, Sink, SinkContext, SinkError, SinkPlan,
+    Answer, Answers, Batch, BatchDefaults, Body, Deadline, Format, PlanError, Sink, SinkContext, SinkError,
+    SinkPlan,
 };
 use pump_core::record::Kind;
 use pump_core::template::Template;
@@ -76,7 +77,11 @@ impl Sink for S3Sink {
         Ok(SinkPlan {
             kinds,
             body,
-            batch: BatchDefaults { max_records: 1_000_000, max_bytes: 64 << 20, max_age: Duration::from_secs(60) },
+            batch: BatchDefaults {
+                max_records: 1_000_000,
+                max_bytes: 64 << 20,
+                max_age: Duration::from_secs(60),
+            },
             route,
             targets: vec![target(config)],
             takes_additions: config.encoding == Encoding::Ndjson,
@@ -133,30 +138,51 @@ fn check(config: &S3Config) -> Result<(), PlanError> {
     }
     match (&config.access_key_id, &config.secret_access_key) {
         (Some(_), None) => return wrong("access_key_id", "a key has its secret: add `secret_access_key`"),
-        (None, Some(_)) => return wrong("secret_access_key", "a secret belongs to a key: add `access_key_id`"),
+        (None, Some(_)) => {
+            return wrong("secret_access_key", "a secret belongs to a key: add `access_key_id`");
+        }
         _ => {}
     }
     if config.object_lock.is_some_and(|lock| lock.retain.get().is_zero()) {
         return wrong("object_lock.retain", "a lock of no time locks nothing: say how long, such as `90d`");
     }
-    let has_key = |encryption: &Encryption| encryption.algorithm == Algorithm::Store && encryption.key_id.is_some();
+    let has_key =
+        |encryption: &Encryption| encryption.algorithm == Algorithm::Store && encryption.key_id.is_some();
     if config.encryption.as_ref().is_some_and(has_key) {
-        return wrong("encryption.key_id", "`sse-s3` has a key of the store's: take it out, or write `aws:kms`");
+        return wrong(
+            "encryption.key_id",
+            "`sse-s3` has a key of the store's: take it out, or write `aws:kms`",
+        );
     }
-    if config.storage_class.as_ref().is_some_and(|class| !class.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')) {
+    if config
+        .storage_class
+        .as_ref()
+        .is_some_and(|class| !class.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+    {
         return wrong("storage_class", "storage classes are written like `STANDARD_IA`");
     }
     if config.encoding == Encoding::Parquet && config.compression == Compression::Gzip {
-        return wrong("compression", "columns are compressed with zstd, or not at all: write `zstd` or `none`");
+        return wrong(
+            "compression",
+            "columns are compressed with zstd, or not at all: write `zstd` or `none`",
+        );
     }
     if config.tags.len() > MAX_TAGS {
         return wrong("tags", "an object has at most 10 tags");
     }
     if config.tls.cert_file.is_some() || config.tls.key_file.is_some() {
-        return wrong("tls", "requests are signed, and no certificate of ours is shown: take `cert_file` and `key_file` out");
+        return wrong(
+            "tls",
+            "requests are signed, and no certificate of ours is shown: take `cert_file` and `key_file` out",
+        );
     }
-    if config.tls.ca_file.is_some() && config.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_encrypted()) {
-        return wrong("tls", "an endpoint with `http://` is not encrypted: write `https://`, or take `tls` out");
+    if config.tls.ca_file.is_some()
+        && config.endpoint.as_ref().is_some_and(|endpoint| !endpoint.is_encrypted())
+    {
+        return wrong(
+            "tls",
+            "an endpoint with `http://` is not encrypted: write `https://`, or take `tls` out",
+        );
     }
     Ok(())
 }

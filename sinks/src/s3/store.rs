@@ -13,7 +13,8 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{Credentials, Region, SharedHttpClient, StalledStreamProtectionConfig};
 use aws_sdk_s3::primitives::{ByteStream, DateTime};
 use aws_sdk_s3::types::{
-    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectLockMode, ServerSideEncryption, StorageClass,
+    ChecksumAlgorithm, CompletedMultipartUpload, CompletedPart, ObjectLockMode, ServerSideEncryption,
+    StorageClass,
 };
 use aws_smithy_http_client::tls::{Provider, TlsContext, TrustStore, rustls_provider::CryptoMode};
 use bytes::Bytes;
@@ -65,7 +66,10 @@ pub(super) fn http_client(config: &S3Config) -> Result<SharedHttpClient, SinkErr
             .map_err(|error| SinkError::unavailable(format!("cannot read {path}"), error))?;
         // The client takes a file that it cannot read for a bug of its own.
         if !holds_certificates(&pem) {
-            return Err(SinkError::unavailable("`tls.ca_file` cannot be used", format!("{path} is no certificate")));
+            return Err(SinkError::unavailable(
+                "`tls.ca_file` cannot be used",
+                format!("{path} is no certificate"),
+            ));
         }
         trusted = trusted.with_pem_certificate(pem);
     }
@@ -136,12 +140,19 @@ impl Store {
             .set_storage_class(settings.storage_class.clone())
             .set_tagging(settings.tagging.clone());
         let begun = request.send().await.map_err(Failure::of)?;
-        let no_id = || Failure::Other(SinkError::retry("the store began an upload without an id", key.to_owned()));
+        let no_id =
+            || Failure::Other(SinkError::retry("the store began an upload without an id", key.to_owned()));
         begun.upload_id.filter(|id| !id.is_empty()).ok_or_else(no_id)
     }
 
     /// Part `number` of an upload; parts are numbered from 1.
-    pub(super) async fn put_part(&self, key: &str, id: &str, number: i32, body: Bytes) -> Result<Part, Failure> {
+    pub(super) async fn put_part(
+        &self,
+        key: &str,
+        id: &str,
+        number: i32,
+        body: Bytes,
+    ) -> Result<Part, Failure> {
         let request = self.client.upload_part().bucket(&self.settings.bucket).key(key);
         let request = request
             .upload_id(id)

@@ -69,7 +69,11 @@ impl<'u> Upload<'u> {
     /// Nothing follows any more.
     pub(super) async fn finish(mut self) -> Result<Outcome, SinkError> {
         let last = Bytes::from(std::mem::take(&mut self.waiting));
-        let result = if self.begun.is_some() { self.complete(last).await } else { self.store.put(&self.key, last).await };
+        let result = if self.begun.is_some() {
+            self.complete(last).await
+        } else {
+            self.store.put(&self.key, last).await
+        };
         match result {
             Ok(()) => Ok(Outcome::Created),
             Err(failure) if failure.is_taken() => Ok(Outcome::Taken),
@@ -102,7 +106,10 @@ impl<'u> Upload<'u> {
             let _ = sender.send(begun);
         });
         receiver.await.unwrap_or_else(|error| {
-            Err(Failure::Other(SinkError::retry("the task that begins an upload ended without an answer", error)))
+            Err(Failure::Other(SinkError::retry(
+                "the task that begins an upload ended without an answer",
+                error,
+            )))
         })
     }
 
@@ -134,7 +141,8 @@ impl Drop for Begun {
         if self.is_over {
             return;
         }
-        let (store, key, id) = (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.id));
+        let (store, key, id) =
+            (self.store.clone(), std::mem::take(&mut self.key), std::mem::take(&mut self.id));
         let janitor = self.janitor.clone();
         self.janitor.spawn(async move {
             match timeout(ABORT_TIMEOUT, store.abort(&key, &id)).await {
@@ -164,7 +172,10 @@ impl Janitor {
         let mut work = std::mem::take(&mut *self.work());
         let all = async { while work.join_next().await.is_some() {} };
         if timeout(limit, all).await.is_err() {
-            warn!(sink = &*self.sink, "unfinished uploads are left in the bucket: let a lifecycle rule remove them");
+            warn!(
+                sink = &*self.sink,
+                "unfinished uploads are left in the bucket: let a lifecycle rule remove them"
+            );
         }
     }
 

@@ -63,9 +63,8 @@ fn plan<S: Sink>(keys: &str, engine: &str) -> Result<LanePlan, String> {
     text.push_str(&lines(keys));
     text.push_str(&lines(engine));
     // The section has its secrets in it by right; the error must not.
-    let wrong = |error: &dyn std::fmt::Display| {
-        format!("its section is wrong: {}\n{text}", seen(error.to_string()))
-    };
+    let wrong =
+        |error: &dyn std::fmt::Display| format!("its section is wrong: {}\n{text}", seen(error.to_string()));
     let pipeline =
         load_text("suite.yaml", &text, &|_| None, registry.catalog()).map_err(|error| wrong(&error))?;
     let entry = pipeline.sinks.first().expect("it has one sink");

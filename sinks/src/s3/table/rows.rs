@@ -169,7 +169,8 @@ impl Rows {
             match values {
                 Values::Texts(places) => {
                     let slice = |place: Range<u32>| texts.slice(place.start as usize..place.end as usize);
-                    let values: Vec<_> = places.into_iter().map(|place| ByteArray::from(slice(place))).collect();
+                    let values: Vec<_> =
+                        places.into_iter().map(|place| ByteArray::from(slice(place))).collect();
                     out.typed::<ByteArrayType>().write_batch(&values, definitions, repetitions)?;
                 }
                 Values::Ints(values) => {

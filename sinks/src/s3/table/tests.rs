@@ -28,9 +28,8 @@ fn transactions(count: u64, filling: usize) -> Batch {
         let seed = number.wrapping_mul(0x9e37_79b9_7f4a_7c15);
         (0..filling.div_ceil(16)).map(|turn| format!("{:016x}", seed.rotate_left(turn as u32))).collect()
     };
-    let bodies: Vec<_> = (0..count)
-        .map(|number| Sample::new(number).with("RawRequest", letters(number)).encode())
-        .collect();
+    let bodies: Vec<_> =
+        (0..count).map(|number| Sample::new(number).with("RawRequest", letters(number)).encode()).collect();
     repeated_transactions(&bodies, "")
 }
 

@@ -8,9 +8,11 @@ use super::*;
 #[tokio::test]
 async fn a_batch_is_an_object_and_a_repeat_finds_it_there() {
     let server = store(&[]);
-    for (compression, ending) in
-        [(Compression::None, ".ndjson"), (Compression::Gzip, ".ndjson.gz"), (Compression::Zstd, ".ndjson.zst")]
-    {
+    for (compression, ending) in [
+        (Compression::None, ".ndjson"),
+        (Compression::Gzip, ".ndjson.gz"),
+        (Compression::Zstd, ".ndjson.zst"),
+    ] {
         let sink = open(S3Config { compression, ..config(&server.url()) }).await;
         sink.probe().await.expect("it may write");
         let batch = five();
@@ -91,7 +93,8 @@ async fn objects_get_what_the_settings_say() {
         for (batch, size) in &sizes {
             let before = jiff::Timestamp::now();
             assert_eq!(deliver(&sink, batch).await.expect(size), Answers::delivered(batch.len()));
-            let key = key::key("tyk/", batch.digest(), key::ending(Encoding::Ndjson, sink.config.compression));
+            let key =
+                key::key("tyk/", batch.digest(), key::ending(Encoding::Ndjson, sink.config.compression));
             let mut head = server.client(&["head", "archive", &key]);
             assert_eq!(head["ObjectLockMode"], name, "{size}: {head}");
             let until = head["ObjectLockRetainUntilDate"].as_str().expect("a time");
@@ -122,9 +125,15 @@ async fn what_is_locked_can_be_neither_changed_nor_deleted_with_the_pumps_own_cr
         let [key, version] = ["key", "version"].map(|name| object[name].as_str().expect("text"));
         let attempt = |what| server.client_as_writer(&["attempt", what, "archive", key, version]);
         assert_eq!(attempt("put-new"), "PreconditionFailed");
-        for what in
-            ["get", "list", "delete", "delete-version", "shorten-compliance", "shorten-governance", "shorten-bypass"]
-        {
+        for what in [
+            "get",
+            "list",
+            "delete",
+            "delete-version",
+            "shorten-compliance",
+            "shorten-governance",
+            "shorten-bypass",
+        ] {
             let word = attempt(what);
             assert!(word == "AccessDenied" || word == "InvalidRequest", "{what} {key}: {word}");
         }

@@ -84,7 +84,11 @@ fn a_key_is_prefix_and_digest_and_ending_and_nothing_of_the_delivery() {
 fn a_probe_asks_below_the_prefix_where_nothing_is_written() {
     for (prefix, expected) in [("tyk/%Y/%m/{api_id}/", "tyk/0/0/probe"), ("", "probe"), ("a-", "a-probe")] {
         let template = Template::parse(prefix);
-        assert_eq!(template.map(|template| key::probe(&template)).ok().as_deref(), Some(expected), "{prefix}");
+        assert_eq!(
+            template.map(|template| key::probe(&template)).ok().as_deref(),
+            Some(expected),
+            "{prefix}"
+        );
     }
 }
 
@@ -97,7 +101,10 @@ fn secrets_are_in_no_description_of_the_settings() {
 fn columns_are_of_transactions_and_have_names_of_their_own() {
     let config = S3Config { encoding: Encoding::Parquet, ..config("http://none") };
     let plan = S3Sink::plan(&config, None).expect("right");
-    assert_eq!((plan.kinds, plan.body.is_none(), plan.takes_additions), (vec![Kind::Transaction], true, false));
+    assert_eq!(
+        (plan.kinds, plan.body.is_none(), plan.takes_additions),
+        (vec![Kind::Transaction], true, false)
+    );
     let error = S3Sink::plan(&config, Some(Format::Tyk)).map(drop).expect_err("it is wrong");
     assert_eq!(&*error.key, "encoding");
 }

@@ -112,16 +112,17 @@ async fn what_is_no_answer_of_a_store_is_tried_again() {
 #[tokio::test]
 async fn an_end_of_parts_that_fails_within_a_success_is_a_failure() {
     let failure = refusal("InternalError");
-    let server = HttpServer::start(move |request| match (&*request.method, request.path.contains("uploads")) {
-        ("POST", true) => HttpReaction::reply(
-            200,
-            "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>",
-        ),
-        // Stores begin with a success while they still work, and say at the end what came of it.
-        ("POST", false) => HttpReaction::reply(200, failure.clone()),
-        ("PUT", _) => HttpReaction::Reply(200, vec![("etag", "\"e\"".to_owned())], Vec::new()),
-        _ => HttpReaction::reply(204, ""),
-    });
+    let server =
+        HttpServer::start(move |request| match (&*request.method, request.path.contains("uploads")) {
+            ("POST", true) => HttpReaction::reply(
+                200,
+                "<InitiateMultipartUploadResult><UploadId>u1</UploadId></InitiateMultipartUploadResult>",
+            ),
+            // Stores begin with a success while they still work, and say at the end what came of it.
+            ("POST", false) => HttpReaction::reply(200, failure.clone()),
+            ("PUT", _) => HttpReaction::Reply(200, vec![("etag", "\"e\"".to_owned())], Vec::new()),
+            _ => HttpReaction::reply(204, ""),
+        });
     let sink = open(S3Config { compression: Compression::None, ..config(&server.url()) }).await;
     let error = deliver(&sink, &noisy(10, 9 << 20)).await.expect_err("it fails");
     assert_eq!(error.kind(), SinkErrorKind::Retry, "{error}");
