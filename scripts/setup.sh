@@ -8,7 +8,7 @@ cd "$(dirname "$0")"
 
 # Command and the Debian package that brings it.
 needed=(redis-server:redis-server redis-cli:redis-tools promtool:prometheus valkey-server:valkey-server
-    java:default-jre-headless javac:default-jdk-headless mvn:maven python3:python3 pip3:python3-pip)
+    python3:python3 pip3:python3-pip java:default-jre-headless javac:default-jdk-headless mvn:maven)
 
 packages() {
     local missing=() as_root=()

@@ -8,11 +8,15 @@ pub mod elasticsearch;
 mod encoding;
 #[cfg(feature = "file")]
 pub mod file;
+#[cfg(any(feature = "elasticsearch", feature = "webhook"))]
+mod http;
 #[cfg(feature = "null")]
 pub mod null;
-#[cfg(any(feature = "elasticsearch", feature = "s3"))]
+#[cfg(any(feature = "elasticsearch", feature = "s3", feature = "webhook"))]
 mod retry_after;
 #[cfg(feature = "s3")]
 pub mod s3;
 #[cfg(feature = "stdout")]
 pub mod stdout;
+#[cfg(feature = "webhook")]
+pub mod webhook;

@@ -89,6 +89,11 @@ impl HttpServer {
         }
     }
 
+    /// How many connections it has had so far.
+    pub fn connections(&self) -> usize {
+        self.shared.connections.lock().expect("nothing panics with it").len()
+    }
+
     /// What was asked so far, in order.
     pub fn requests(&self) -> Vec<HttpRequest> {
         self.shared.requests.lock().expect("no handler panicked").clone()

@@ -12,6 +12,7 @@ mod redis_sentinels;
 mod redis_server;
 mod s3_server;
 mod search_server;
+mod webhook_receiver;
 
 pub use authority::Authority;
 pub use certificates::Certificates;
@@ -23,6 +24,7 @@ pub use redis_sentinels::RedisSentinels;
 pub use redis_server::{Program, RedisOptions, RedisServer};
 pub use s3_server::{S3Server, WRITER, WRITER_SECRET};
 pub use search_server::SearchServer;
+pub use webhook_receiver::WebhookReceiver;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;

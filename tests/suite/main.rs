@@ -16,4 +16,5 @@ mod s3;
 mod search;
 mod search_faults;
 mod two_sinks_one_folder;
+mod webhook_faults;
 mod wrong_files;

@@ -7,13 +7,15 @@ use serde::{Deserialize, Serialize};
 use super::secret::Secret;
 
 /// Who we are to the server: one of these.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-#[schemars(extend("x-later" = ["bearer"]))]
 pub struct AuthConfig {
     /// A user's name and password.
     #[serde(default)]
     pub basic: Option<BasicAuth>,
+    /// A token that whoever bears it is let in with.
+    #[serde(default)]
+    pub bearer: Option<Secret>,
     /// A key as the server gave it out.
     #[serde(default)]
     pub api_key: Option<Secret>,
@@ -34,6 +36,8 @@ pub struct BasicAuth {
 pub enum Auth<'a> {
     /// A user's name and password.
     Basic(&'a BasicAuth),
+    /// A token.
+    Bearer(&'a Secret),
     /// A key as the server gave it out.
     ApiKey(&'a Secret),
 }
@@ -41,11 +45,14 @@ pub enum Auth<'a> {
 impl AuthConfig {
     /// The one way that is set; what is wrong when there is none or more than one.
     pub fn scheme(&self) -> Result<Auth<'_>, &'static str> {
-        match (&self.basic, &self.api_key) {
-            (Some(basic), None) => Ok(Auth::Basic(basic)),
-            (None, Some(key)) => Ok(Auth::ApiKey(key)),
-            (Some(_), Some(_)) => Err("`basic` and `api_key` are both set: keep one of them"),
-            (None, None) => Err("nothing is set in it: write `basic` or `api_key`, or leave it out"),
+        match (&self.basic, &self.bearer, &self.api_key) {
+            (Some(basic), None, None) => Ok(Auth::Basic(basic)),
+            (None, Some(token), None) => Ok(Auth::Bearer(token)),
+            (None, None, Some(key)) => Ok(Auth::ApiKey(key)),
+            (None, None, None) => {
+                Err("nothing is set in it: write `basic`, `bearer` or `api_key`, or leave it out")
+            }
+            _ => Err("`basic`, `bearer` and `api_key` exclude each other: keep one of them"),
         }
     }
 }

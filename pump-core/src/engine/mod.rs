@@ -125,7 +125,7 @@ impl LaneBlueprint {
         let edits = Arc::new(std::mem::take(&mut self.edits));
         let (filter, additions) = (std::mem::take(&mut self.filter), std::mem::take(&mut self.additions));
         let preparation = Preparation::new(filter, edits, additions, body, self.route.clone());
-        if self.repeats_batches { preparation.encoding_late() } else { preparation }
+        if self.sink.encodes_late() { preparation.encoding_late() } else { preparation }
     }
 }
 

@@ -4,8 +4,8 @@
 //! wants bodies, encodings of chunks, both shared; a sink reads it slice by slice, and a slice is what
 //! one chunk gave to the batch (at most 4 MiB of it on the wire, but for a single larger record).
 //!
-//! Batches that are large and wait long, those of a sink that names what it writes by what is in it, hold no
-//! encodings: each slice is encoded when it is read, and its encoding goes with it.
+//! A batch of a sink that encodes late holds no encodings: each slice is encoded when it is read, and its encoding
+//! goes with it.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -96,8 +96,7 @@ impl Batch {
         self.len == 0
     }
 
-    /// Bodies with their terminators, in bytes; wire bytes for a sink that reads fields only, or whose plan says that
-    /// it repeats batches.
+    /// Bodies with their terminators, in bytes; wire bytes for a sink that reads fields only or encodes late.
     pub fn size(&self) -> usize {
         self.size
     }
@@ -126,7 +125,7 @@ impl Batch {
     /// Its first record.
     pub(crate) fn first_entry(&self) -> Option<Entry<'_>> {
         let (part, index) = self.places().next()?;
-        Some(Entry { batch: self, part, encoded: part.encoded.as_deref(), index: index as usize })
+        Some(Entry { batch: self, part, index: index as usize })
     }
 
     /// Every record with its place in the log, in order.
@@ -226,19 +225,19 @@ impl<'a> Slice<'a> {
     }
 
     /// Bodies with their terminators as they lie in memory: as few pieces as there are gaps.
-    pub fn framed(&self) -> impl Iterator<Item = Bytes> {
-        self.part.runs.iter().filter_map(|run| {
-            let encoded = self.encoded.as_deref()?;
+    pub fn framed(&self) -> impl Iterator<Item = Bytes> + use<'a> {
+        let encoded = self.encoded.clone();
+        self.part.runs.iter().filter_map(move |run| {
+            let encoded = encoded.as_deref()?;
             let end = encoded.ends[run.end as usize - 1] as usize;
             Some(encoded.bytes.slice(encoded.start(run.start as usize)..end))
         })
     }
 
     /// The records one by one.
-    pub fn entries(&self) -> impl Iterator<Item = Entry<'_>> {
-        let Self { batch, part, encoded, .. } = self;
-        let encoded = encoded.as_deref();
-        part.indices().map(move |index| Entry { batch, part, encoded, index: index as usize })
+    pub fn entries(&self) -> impl Iterator<Item = Entry<'a>> + use<'a> {
+        let Self { batch, part, .. } = *self;
+        part.indices().map(move |index| Entry { batch, part, index: index as usize })
     }
 }
 
@@ -247,14 +246,14 @@ impl<'a> Slice<'a> {
 pub struct Entry<'a> {
     batch: &'a Batch,
     part: &'a Part,
-    encoded: Option<&'a Encoded>,
     index: usize,
 }
 
 impl<'a> Entry<'a> {
-    /// The encoded body without its terminator; empty for a sink that reads fields only.
+    /// The encoded body without its terminator; empty for a sink that reads fields only or encodes late, which has its
+    /// bodies in [`Slice::framed`] alone.
     pub fn body(&self) -> &'a [u8] {
-        let Some(encoded) = self.encoded else { return &[] };
+        let Some(encoded) = &self.part.encoded else { return &[] };
         let end = encoded.ends[self.index] as usize - encoded.terminator_len;
         &encoded.bytes[encoded.start(self.index)..end]
     }
@@ -281,14 +280,14 @@ impl<'a> Entry<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing::{batch, repeated_batch};
+    use crate::testing::{batch, late_batch};
 
-    /// Slice by slice what is framed, and what the entries have.
-    async fn read(batch: &Batch) -> Vec<(Vec<Bytes>, Vec<Vec<u8>>)> {
+    /// Slice by slice what is framed, and where the entries are from.
+    async fn read(batch: &Batch) -> Vec<(Vec<Bytes>, Vec<u64>)> {
         let (mut slices, mut read) = (batch.slices(), Vec::new());
         while let Some(slice) = slices.next().await.expect("it is in memory") {
-            let bodies = slice.entries().map(|entry| entry.body().to_vec()).collect();
-            read.push((slice.framed().collect(), bodies));
+            let positions = slice.entries().map(|entry| entry.record().position()).collect();
+            read.push((slice.framed().collect(), positions));
         }
         read
     }
@@ -296,7 +295,7 @@ mod tests {
     #[tokio::test]
     async fn what_is_encoded_as_it_is_read_is_what_is_encoded_before() {
         let bodies = [r#"{"n":0}"#, r#"{"n":1,"text":"longer"}"#, r#"{"n":2}"#, r#"{"n":3}"#, r#"{"n":4}"#];
-        let (before, late) = (batch(&bodies, "r"), repeated_batch(&bodies, "r"));
+        let (before, late) = (batch(&bodies, "r"), late_batch(&bodies, "r"));
         assert_eq!(read(&before).await, read(&late).await);
         for wanted in [vec![0], vec![4], vec![1, 2, 4], vec![0, 2, 3]] {
             let subset = |batch: &Batch| batch.subset(|number| wanted.contains(&number)).expect("some are");

@@ -18,6 +18,10 @@ use crate::template::Template;
 pub trait Sink: Send + Sync + Sized + 'static {
     /// The `type` in the pipeline file.
     const NAME: &'static str;
+    /// Whether bodies are made as slices are read, and not before: for batches that are large and wait long. Nothing of
+    /// them is encoded while they wait, their size is that of their records on the wire, and their encodings are shared
+    /// with nobody.
+    const ENCODES_LATE: bool = false;
     /// The plugin's own keys, strict; the engine's keys are taken out before.
     type Config: DeserializeOwned + JsonSchema + Send + Sync + 'static;
 
@@ -65,9 +69,6 @@ pub struct SinkPlan {
     /// first attempt, and repeats the batch after a restart; with the memory log only while the process lives.
     /// Halves of a batch, and what is left of one that was answered in part, are batches of their own; with the
     /// memory log also what is left of one when a lease was lost, since another pump delivers the rest.
-    ///
-    /// Such batches are large and wait long, so nothing of them is encoded before it is read, and their size is that of
-    /// their records on the wire.
     pub repeats_batches: bool,
 }
 
@@ -84,7 +85,7 @@ pub struct Body {
 pub struct BatchDefaults {
     /// Records.
     pub max_records: usize,
-    /// Bytes as encoded, or as on the wire where the sink reads fields only or repeats batches.
+    /// Bytes as encoded, or as on the wire where the sink reads fields only or encodes late.
     pub max_bytes: usize,
     /// From the first record on.
     pub max_age: Duration,
@@ -108,6 +109,10 @@ pub struct SinkContext {
 /// The erased twin of [`Sink`], which the engine holds.
 #[async_trait]
 pub trait DynSink: Send + Sync {
+    /// See [`Sink::ENCODES_LATE`].
+    fn encodes_late(&self) -> bool {
+        false
+    }
     /// See [`Sink::start`].
     fn start(&self) {}
     /// See [`Sink::deliver`].
@@ -120,6 +125,9 @@ pub trait DynSink: Send + Sync {
 
 #[async_trait]
 impl<S: Sink> DynSink for S {
+    fn encodes_late(&self) -> bool {
+        S::ENCODES_LATE
+    }
     fn start(&self) {
         Sink::start(self);
     }

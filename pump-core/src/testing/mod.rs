@@ -52,13 +52,13 @@ pub fn batch(bodies: &[&str], route: &str) -> Batch {
     prepared((Kind::Event, Codec::Json), bodies, route, |preparation| preparation)
 }
 
-/// The same for a sink that repeats batches: encoded as it is read.
-pub fn repeated_batch(bodies: &[&str], route: &str) -> Batch {
+/// The same for a sink that encodes late.
+pub fn late_batch(bodies: &[&str], route: &str) -> Batch {
     prepared((Kind::Event, Codec::Json), bodies, route, Preparation::encoding_late)
 }
 
-/// A batch of these transactions (msgpack) for a sink that repeats batches, in chunks of a hundred.
-pub fn repeated_transactions(bodies: &[Vec<u8>], route: &str) -> Batch {
+/// A batch of these transactions (msgpack) for a sink that encodes late, in chunks of a hundred.
+pub fn late_transactions(bodies: &[Vec<u8>], route: &str) -> Batch {
     prepared((Kind::Transaction, Codec::Msgpack), bodies, route, Preparation::encoding_late)
 }
 

@@ -1,12 +1,9 @@
 //! The body of a bulk request: an action line and a document for each record, in one buffer.
 
-use std::io::Write;
-
-use bytes::Bytes;
 use pump_core::plugin::{Batch, SinkError};
-use pump_core::record::RecordId;
 
 use super::config::Op;
+use crate::http::hex;
 
 /// Bytes of an action line at the most, and of the newline after the document.
 const PER_RECORD: usize = ACTION_LEN + 1;
@@ -33,36 +30,9 @@ pub(super) async fn body(batch: &Batch, op: Op) -> Result<Vec<u8>, SinkError> {
     Ok(out)
 }
 
-/// One gzip member, made where it may take its time.
-pub(super) fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
-    // Level 1 takes a third of the time of the usual 6 for logs, and a tenth more room.
-    let compressed = Vec::with_capacity(bytes.len() / 4);
-    let mut encoder = flate2::write::GzEncoder::new(compressed, flate2::Compression::fast());
-    encoder.write_all(bytes)?;
-    encoder.finish().map(Bytes::from)
-}
-
-/// As ids are written everywhere.
-fn hex(id: RecordId) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 32];
-    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(id.0) {
-        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_id_in_a_request_is_written_as_everywhere() {
-        for number in [0, 1, u128::MAX, 0x0123_4567_89ab_cdef_0011_2233_4455_6677] {
-            let id = RecordId(number.to_be_bytes());
-            assert_eq!(hex(id), id.to_string().as_bytes());
-        }
-    }
 
     #[test]
     fn the_buffer_is_made_once_and_large_enough() {

@@ -3,12 +3,9 @@
 //! The official client carries them; each node has a transport of its own, so that what happens is
 //! known of the node and not of a pool. Bodies are encoded and compressed before they get here.
 
-use std::error::Error;
 use std::sync::{Mutex, MutexGuard};
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use elasticsearch::auth::{ClientCertificate, Credentials};
 use elasticsearch::cert::{Certificate, CertificateValidation};
@@ -17,12 +14,13 @@ use elasticsearch::http::headers::{
 };
 use elasticsearch::http::transport::{SingleNodeConnectionPool, Transport, TransportBuilder};
 use elasticsearch::http::{Method, Url};
-use pump_core::config::{Auth, HttpCompression};
+use pump_core::config::HttpCompression;
 use pump_core::plugin::{Deadline, SinkError};
 use tokio::time::Instant;
 
 use super::config::ElasticsearchConfig;
 use super::nodes::Nodes;
+use crate::http::{self, read};
 use crate::retry_after::retry_after;
 
 /// No reply to what we ask is larger: one to 5,000 records that were all refused with a reason of
@@ -64,7 +62,11 @@ impl Client {
         let mut headers = HeaderMap::new();
         // The length of a reply must be known before it is read.
         headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("identity"));
-        if let Some(value) = authorization(config)? {
+        if let Some(text) = config.auth.as_ref().and_then(http::authorization) {
+            let mut value = HeaderValue::from_str(&text).map_err(|_| {
+                SinkError::unavailable("`auth` cannot be used", "the key has signs that no key has")
+            })?;
+            value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
         Ok(Self { nodes: Mutex::new(Nodes::new(transports.len())), transports, origins, headers })
@@ -170,41 +172,9 @@ fn address(endpoint: &str) -> Result<Url, SinkError> {
     Url::parse(endpoint).map_err(|error| SinkError::unavailable(format!("{endpoint} is no address"), error))
 }
 
-fn read(path: &str) -> Result<Vec<u8>, SinkError> {
-    std::fs::read(path).map_err(|error| SinkError::unavailable(format!("cannot read {path}"), error))
-}
-
-fn authorization(config: &ElasticsearchConfig) -> Result<Option<HeaderValue>, SinkError> {
-    let Some(Ok(auth)) = config.auth.as_ref().map(|auth| auth.scheme()) else { return Ok(None) };
-    let text = match auth {
-        Auth::Basic(basic) => {
-            let pair = format!("{}:{}", basic.username, basic.password.expose());
-            format!("Basic {}", STANDARD.encode(pair))
-        }
-        // Servers give a key out in two forms: its id and secret, and both of them encoded.
-        Auth::ApiKey(key) if key.expose().contains(':') => {
-            format!("ApiKey {}", STANDARD.encode(key.expose()))
-        }
-        Auth::ApiKey(key) => format!("ApiKey {}", key.expose()),
-    };
-    let mut value = HeaderValue::from_str(&text)
-        .map_err(|_| SinkError::unavailable("`auth` cannot be used", "the key has signs that no key has"))?;
-    value.set_sensitive(true);
-    Ok(Some(value))
-}
-
-/// An attempt that got no whole answer. The client's errors repeat what lies beneath them: each is said once.
+/// An attempt that got no whole answer.
 fn lost(message: &'static str, error: &elasticsearch::Error) -> SinkError {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(beneath) = cause {
-        let text = beneath.to_string();
-        if !said.contains(&text) {
-            said = format!("{said}: {text}");
-        }
-        cause = beneath.source();
-    }
     // Whoever reads it looks for a slow server and not for a wrong address.
     let message = if error.is_timeout() { "no answer in time" } else { message };
-    SinkError::retry(message, said)
+    SinkError::retry(message, http::causes(error))
 }

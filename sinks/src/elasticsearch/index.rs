@@ -38,7 +38,7 @@ pub(super) fn check(template: &Template) -> Result<(), String> {
 
 /// The name for a route.
 pub(super) fn name(route: &str) -> Cow<'_, str> {
-    let cut = super::cut(route, MAX_NAME);
+    let cut = crate::http::cut(route, MAX_NAME);
     if cut.bytes().any(|byte| byte.is_ascii_uppercase()) {
         Cow::Owned(cut.to_ascii_lowercase())
     } else {

@@ -30,7 +30,6 @@ use pump_core::plugin::{
 use pump_core::record::Kind;
 use pump_core::template::Template;
 use tokio::sync::OnceCell;
-use tokio::task::spawn_blocking;
 use tracing::{info, warn};
 
 use client::{Client, Content, Reply};
@@ -38,6 +37,8 @@ pub use config::{ElasticsearchConfig, Op};
 use encode::{FullDocument, TykDocument};
 use refusal::refusal;
 use server::Server;
+
+use crate::http;
 
 /// How long a probe waits for a node; the engine gives up a little later.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(4);
@@ -113,10 +114,7 @@ impl Sink for ElasticsearchSink {
         self.is_ready.get_or_try_init(|| self.get_ready(deadline)).await?;
         let (op, compression) = (self.config.op, self.config.compression);
         let body = bulk::body(batch, op).await?;
-        let bytes = match compression {
-            HttpCompression::None => Bytes::from(body),
-            HttpCompression::Gzip => compressed(body).await?,
-        };
+        let bytes = http::compressed(body, compression).await?;
         let path = format!("{}/_bulk?{}", index::name(batch.route()), reply::FILTER);
         let content = Content { media_type: "application/x-ndjson", compression, bytes };
         let reply = self.client.send(Method::Post, &path, Some(content), deadline).await?;
@@ -184,18 +182,5 @@ impl ElasticsearchSink {
             400 => Err(SinkError::unavailable("the index template is refused", refusal(&reply))),
             _ => Err(refusal(&reply)),
         }
-    }
-}
-
-/// The text's beginning, of so many bytes at the most.
-fn cut(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    &text[..end.unwrap_or_default()]
-}
-
-async fn compressed(body: Vec<u8>) -> Result<Bytes, SinkError> {
-    match spawn_blocking(move || bulk::gzip(&body)).await {
-        Ok(result) => result.map_err(|error| SinkError::retry("the request cannot be compressed", error)),
-        Err(error) => Err(SinkError::retry("the compressing thread ended without an answer", error)),
     }
 }

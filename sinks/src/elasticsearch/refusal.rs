@@ -4,7 +4,8 @@ use pump_core::plugin::SinkError;
 use serde::Deserialize;
 
 use super::client::Reply;
-use super::reply::{Cause, words};
+use super::reply::Cause;
+use crate::http::words;
 
 /// The error for a reply that is no success.
 pub(super) fn refusal(reply: &Reply) -> SinkError {

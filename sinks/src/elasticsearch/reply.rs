@@ -12,13 +12,11 @@ use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
 use super::config::Op;
+use crate::http::words;
 
 /// The parts of a reply that are read; asked for with each request, so that replies stay small.
 pub(super) const FILTER: &str = "filter_path=items.*.status,items.*.failure_store,items.*.error.type,\
      items.*.error.reason,items.*.error.caused_by.reason";
-
-/// How much of a server's words is kept, in bytes.
-const MAX_DETAIL: usize = 512;
 
 /// Answers to `count` records from the reply to them. `wait` is what the server asked for.
 pub(super) fn answers(
@@ -50,11 +48,6 @@ fn prefix(delivered: usize, count: usize) -> Answers {
     let mut answers = Answers::unset(count);
     (0..delivered).for_each(|index| answers.set(index, Answer::Delivered));
     answers
-}
-
-/// A server's own words on one line, cut to a bearable length.
-pub(super) fn words(text: &str) -> String {
-    super::cut(text, MAX_DETAIL).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
 }
 
 /// What went wrong with an item, or with a request as a whole.

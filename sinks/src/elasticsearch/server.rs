@@ -41,7 +41,7 @@ impl Server {
             return Ok(Self { product, major });
         }
         Err(SinkError::unavailable(
-            format!("{product} {} is not supported", super::reply::words(&number)),
+            format!("{product} {} is not supported", crate::http::words(&number)),
             "use Elasticsearch 7, 8 or 9, or OpenSearch 1, 2 or 3",
         ))
     }

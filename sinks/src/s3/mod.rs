@@ -53,6 +53,7 @@ pub struct S3Sink {
 #[async_trait]
 impl Sink for S3Sink {
     const NAME: &'static str = "s3";
+    const ENCODES_LATE: bool = true;
     type Config = S3Config;
 
     fn plan(config: &S3Config, format: Option<Format>) -> Result<SinkPlan, PlanError> {

@@ -11,14 +11,14 @@ use super::table::Table;
 
 /// An object that is not whole yet.
 pub(super) enum Object {
-    Lines(Lines),
+    Lines(Box<Lines>),
     Table(Box<Table>),
 }
 
 impl Object {
     pub(super) fn new(config: &S3Config) -> Result<Self, SinkError> {
         Ok(match config.encoding {
-            Encoding::Ndjson => Self::Lines(Lines::new(config.compression).map_err(unencoded)?),
+            Encoding::Ndjson => Self::Lines(Box::new(Lines::new(config.compression).map_err(unencoded)?)),
             Encoding::Parquet => Self::Table(Box::new(Table::new(config.compression).map_err(unencoded)?)),
         })
     }

@@ -210,6 +210,10 @@ impl Dropping {
 
 #[async_trait]
 impl DynSink for Dropping {
+    fn encodes_late(&self) -> bool {
+        self.inner.encodes_late()
+    }
+
     fn start(&self) {
         self.inner.start();
     }

@@ -212,10 +212,14 @@ async fn credentials_are_sent_and_never_shown() {
     let secret = "hunter2";
     let basic = BasicAuth { username: "pump".into(), password: Secret::new(secret) };
     for (auth, header) in [
-        (AuthConfig { basic: Some(basic), api_key: None }, "Basic cHVtcDpodW50ZXIy"),
-        (AuthConfig { basic: None, api_key: Some(Secret::new("id:hunter2")) }, "ApiKey aWQ6aHVudGVyMg=="),
+        (AuthConfig { basic: Some(basic), ..AuthConfig::default() }, "Basic cHVtcDpodW50ZXIy"),
+        (AuthConfig { bearer: Some(Secret::new("hunter2")), ..AuthConfig::default() }, "Bearer hunter2"),
         (
-            AuthConfig { basic: None, api_key: Some(Secret::new("aWQ6aHVudGVyMg==")) },
+            AuthConfig { api_key: Some(Secret::new("id:hunter2")), ..AuthConfig::default() },
+            "ApiKey aWQ6aHVudGVyMg==",
+        ),
+        (
+            AuthConfig { api_key: Some(Secret::new("aWQ6aHVudGVyMg==")), ..AuthConfig::default() },
             "ApiKey aWQ6aHVudGVyMg==",
         ),
     ] {

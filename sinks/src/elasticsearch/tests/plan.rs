@@ -20,7 +20,7 @@ fn each_setting_that_makes_no_sense_is_refused_with_its_name() {
         change(&mut config);
         config
     };
-    let nothing = AuthConfig { basic: None, api_key: None };
+    let nothing = AuthConfig::default();
     for (key, format, config) in [
         ("index", None, with(&|config| config.index = "Tyk".into())),
         ("index", None, with(&|config| config.index = "tyk-%Q".into())),

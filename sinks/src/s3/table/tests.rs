@@ -2,7 +2,7 @@ use bytes::Bytes;
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use pump_core::plugin::Batch;
 use pump_core::testing::behaviour::Sample;
-use pump_core::testing::repeated_transactions;
+use pump_core::testing::late_transactions;
 
 use super::*;
 
@@ -30,7 +30,7 @@ fn transactions(count: u64, filling: usize) -> Batch {
     };
     let bodies: Vec<_> =
         (0..count).map(|number| Sample::new(number).with("RawRequest", letters(number)).encode()).collect();
-    repeated_transactions(&bodies, "")
+    late_transactions(&bodies, "")
 }
 
 #[tokio::test]

@@ -71,12 +71,12 @@ fn noisy(count: usize, size: usize) -> Batch {
     let bodies: Vec<_> =
         (0..count).map(|n| format!("{{\"n\":{n},\"noise\":\"{}\"}}", noise(size / count))).collect();
     let bodies: Vec<_> = bodies.iter().map(String::as_str).collect();
-    pump_core::testing::repeated_batch(&bodies, "tyk/")
+    pump_core::testing::late_batch(&bodies, "tyk/")
 }
 
 fn five() -> Batch {
     let bodies = [r#"{"n":0}"#, r#"{"n":1}"#, r#"{"n":2}"#, r#"{"n":3}"#, r#"{"n":4}"#];
-    pump_core::testing::repeated_batch(&bodies, "tyk/")
+    pump_core::testing::late_batch(&bodies, "tyk/")
 }
 
 fn all_duplicates(count: usize) -> Answers {

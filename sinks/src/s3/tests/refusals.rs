@@ -30,7 +30,7 @@ async fn a_store_that_lets_nobody_in_is_unavailable_and_says_why() {
     for (config, said) in wrong {
         let prefix = config.prefix.clone();
         let sink = open(config).await;
-        let batch = pump_core::testing::repeated_batch(&[r#"{"n":0}"#], &prefix);
+        let batch = pump_core::testing::late_batch(&[r#"{"n":0}"#], &prefix);
         for error in [
             sink.deliver(&batch, Deadline::after(MINUTE)).await.map(drop).expect_err(said),
             sink.probe().await.expect_err(said),
