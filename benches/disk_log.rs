@@ -117,6 +117,7 @@ fn blueprint(log: LogBlueprint, source: Repeating, is_dead: bool, folder: &Path)
         settings: LaneSettings {
             batch: BatchDefaults { max_records: 10_000, max_bytes: 4 << 20, max_age: Duration::from_secs(1) },
             max_in_flight: 2,
+            is_adaptive: false,
             rate_limit: None,
             timeout: Duration::from_secs(3_600),
             retry: RetrySettings::default(),

@@ -55,7 +55,6 @@ search_server() {
     done
     [ $is_same = yes ] && return
     echo "installing $name $version"
-    rm -rf "$target"
     mkdir -p "$cache"
     local work
     work=$(mktemp -d "$cache/.$name.XXXXXX")
@@ -69,8 +68,13 @@ search_server() {
     into_cache "$work" "$target"
 }
 
-# Folders of the cache appear whole or not at all; who was faster is as good.
+# Folders of the cache appear whole or not at all; who was faster is as good. A server that runs from the one before
+# keeps the files that it has open.
 into_cache() {
+    if [ -d "$2" ]; then
+        mv -T "$2" "$1.old" && mv -T "$1" "$2"
+        rm -rf "$1.old"
+    fi
     mv -T "$1" "$2" 2>/dev/null || rm -rf "$1"
     [ -d "$2" ] || { echo "${2##*/} cannot be put into $cache" >&2; exit 1; }
 }

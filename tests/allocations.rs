@@ -108,6 +108,7 @@ async fn pump(folder: &TempDir, done: tokio::sync::oneshot::Sender<()>) -> Pump 
             settings: LaneSettings {
                 batch: plan.batch,
                 max_in_flight: 2,
+                is_adaptive: false,
                 rate_limit: None,
                 timeout: Duration::from_secs(30),
                 retry: RetrySettings::default(),

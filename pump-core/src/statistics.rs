@@ -55,6 +55,8 @@ pub struct LaneStatistics {
     pub last_error: Option<Box<str>>,
     /// Deliveries under way.
     pub in_flight: usize,
+    /// How many there may be; with `max_in_flight: auto` it changes.
+    pub max_in_flight: usize,
     /// The lowest place in the log without an outcome.
     pub cursor: u64,
     /// When the oldest record without an outcome was received.
@@ -127,6 +129,7 @@ impl Statistics {
             is_reachable: false,
             last_error: None,
             in_flight: 0,
+            max_in_flight: 0,
             cursor: 0,
             oldest_pending: None,
             bytes: 0,

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::fs;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 
 use pump_core::plugin::Sink;
 use pump_core::testing::behaviour::{Destination, Finding, check};
@@ -13,18 +12,18 @@ const INTRODUCTION: &str = "\
 # Sinks
 
 What each sink does, shown by running it on its real server. The table is written by the tests (`UPDATE_DOCUMENTS=1 cargo test -p
-pump-sinks behaves`), and they fail when it is not true. A mark means that the behaviour was shown, a dash that the sink cannot
-have it; why not stands below. A sink of your own is held to the same by one line: see `pump_core::testing::behaviour`.
+pump-sinks behaves`), and they fail when it is not true. A mark means that the behaviour was shown; a dash that it was not, and the
+reason stands below. A sink of your own is held to the same by one line: see `pump_core::testing::behaviour`.
 
 ";
 
 /// Holds a sink to every behaviour, and its row in `docs/sinks.md` to what was found.
-pub(crate) async fn behaves<D: Destination>(destination: &D) {
-    let findings = check(destination).await;
-    // Several sinks may be through at the same time.
-    static PAGE: Mutex<()> = Mutex::new(());
-    let _page = PAGE.lock().unwrap_or_else(PoisonError::into_inner);
+pub(crate) async fn behaves<D: Destination>(start: impl AsyncFnOnce() -> D) {
+    let findings = check(start).await;
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/sinks.md");
+    // Several sinks may be through at the same time, one of them in a process of its own.
+    let folder = fs::File::open(path.with_file_name("")).expect("the folder is there");
+    folder.lock().expect("it can be locked");
     let written = fs::read_to_string(&path).unwrap_or_default();
     let page = page(&written, D::Sink::NAME, &findings);
     if std::env::var_os("UPDATE_DOCUMENTS").is_some() {
@@ -68,7 +67,7 @@ fn page(written: &str, name: &str, findings: &[Finding]) -> String {
     let numbers: String = (1..=findings.len()).map(|number| format!(" {number} |")).collect();
     let _ = writeln!(page, "\n| sink |{numbers}\n|---|{}", "---|".repeat(findings.len()));
     rows.values().for_each(|row| page.extend([*row, "\n"]));
-    page.push_str("\nWhat a sink cannot have:\n\n");
+    page.push_str("\nWhat was not shown, and why:\n\n");
     reasons.values().flatten().for_each(|reason| page.extend([*reason, "\n"]));
     page
 }

@@ -93,6 +93,10 @@ fn lanes(monitor: &Monitor, books: &Books, page: &mut Page) {
     for (name, _, statistics) in &lanes {
         page.sample("pump_sink_in_flight", &[("sink", name)], statistics.in_flight);
     }
+    page.family("pump_sink_max_in_flight", "gauge", "Deliveries that may be under way.");
+    for (name, _, statistics) in &lanes {
+        page.sample("pump_sink_max_in_flight", &[("sink", name)], statistics.max_in_flight);
+    }
     page.family("pump_lane_lag_records", "gauge", "Records without an outcome.");
     for (name, lane, _) in &lanes {
         page.sample("pump_lane_lag_records", &[("sink", name)], lane.pending());

@@ -28,6 +28,7 @@ pub(super) fn status(monitor: &Monitor, facts: &Facts) -> Value {
             "state": statistics.state,
             "cursor": statistics.cursor,
             "in_flight": statistics.in_flight,
+            "max_in_flight": statistics.max_in_flight,
             "lag_seconds": lag_seconds(statistics.oldest_pending, now),
             "last_error": statistics.last_error,
             "records": {

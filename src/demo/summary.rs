@@ -65,6 +65,7 @@ impl Summary {
             settings: LaneSettings {
                 batch,
                 max_in_flight: 1,
+                is_adaptive: false,
                 rate_limit: None,
                 timeout: Duration::from_secs(5),
                 retry: RetrySettings::default(),

@@ -35,6 +35,9 @@ impl HttpRequest {
 pub enum HttpReaction {
     /// Answers with status, headers and body.
     Reply(u16, Vec<(&'static str, String)>, Vec<u8>),
+    /// Answers with this status and the first of what it promises, says nothing for so long, then closes the
+    /// connection.
+    Hesitate(u16, Duration),
     /// Promises this body with status 200, sends so many bytes of it and closes the connection.
     CutAfter(usize, Vec<u8>),
     /// Sends these bytes as they are and closes the connection.
@@ -151,6 +154,13 @@ impl Shared {
         }
     }
 
+    fn wait(&self, duration: Duration) {
+        let end = Instant::now() + duration;
+        while Instant::now() < end && !self.is_over.load(Ordering::SeqCst) {
+            thread::sleep(Duration::from_millis(10));
+        }
+    }
+
     fn converse(&self, stream: impl Read + Write) -> io::Result<()> {
         let mut stream = BufReader::new(stream);
         while let Some(request) = read(&mut stream)? {
@@ -169,15 +179,19 @@ impl Shared {
                     out.write_all(&body[..count])?;
                     return out.flush();
                 }
+                HttpReaction::Hesitate(status, duration) => {
+                    head(out, status, &[] as &[(&str, String)], 100)?;
+                    out.write_all(b"wait")?;
+                    out.flush()?;
+                    self.wait(duration);
+                    return Ok(());
+                }
                 HttpReaction::Raw(bytes) => {
                     out.write_all(&bytes)?;
                     return out.flush();
                 }
                 HttpReaction::Silence(duration) => {
-                    let end = Instant::now() + duration;
-                    while Instant::now() < end && !self.is_over.load(Ordering::SeqCst) {
-                        thread::sleep(Duration::from_millis(10));
-                    }
+                    self.wait(duration);
                     return Ok(());
                 }
             }
@@ -202,10 +216,13 @@ pub(crate) fn head(
 
 /// A server's whole answer. Headers that belong to one connection alone are left out, and names are in lower case.
 #[derive(Debug)]
-pub(crate) struct HttpReply {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
+pub struct HttpReply {
+    /// Its status.
+    pub status: u16,
+    /// Its headers.
+    pub headers: Vec<(String, String)>,
+    /// Its body.
+    pub body: Vec<u8>,
 }
 
 /// What belongs to one connection and not to what is said on it.
@@ -214,7 +231,7 @@ const OF_THE_CONNECTION: [&str; 6] =
 
 /// Has a server answer a request, with the name that it was sent to where it has one: signatures are over it. In
 /// HTTP/1.0, so that a reply that does not say its length ends with the connection.
-pub(crate) fn exchange(server: SocketAddr, request: &HttpRequest) -> io::Result<HttpReply> {
+pub fn exchange(server: SocketAddr, request: &HttpRequest) -> io::Result<HttpReply> {
     let mut stream = TcpStream::connect_timeout(&server, Duration::from_secs(1))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let HttpRequest { method, path, headers, body } = request;

@@ -17,7 +17,7 @@ mod webhook_receiver;
 pub use authority::Authority;
 pub use certificates::Certificates;
 pub use faulty_proxy::{Fault, FaultyProxy};
-pub use http_server::{HttpReaction, HttpRequest, HttpServer};
+pub use http_server::{HttpReaction, HttpReply, HttpRequest, HttpServer, exchange};
 pub use lossy_proxy::LossyProxy;
 pub use redis_cluster::RedisCluster;
 pub use redis_sentinels::RedisSentinels;

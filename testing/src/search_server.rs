@@ -61,34 +61,20 @@ impl SearchServer {
         let _ = self.child.wait();
     }
 
-    /// Starts it again, on its port and with what it had stored.
+    /// Starts it again with what it had stored, on another port: its own may be somebody else's by now.
     ///
     /// # Panics
     /// When it does not answer.
     pub fn start_again(&mut self) {
-        self.child = spawn(&self.program, self.folder.path(), self.address);
-        assert!(
-            is_ready(&mut self.child, self.address),
-            "it does not start again: {}",
-            log(self.folder.path())
-        );
+        (self.child, self.address) = run(&self.program, self.folder.path());
     }
 
     fn start(installed: &str, how: &str) -> Self {
         let program = crate::cache().join(installed);
         assert!(program.is_dir(), "{installed} is not installed: run {how}");
         let folder = TempDir::new().expect("a folder");
-        // Between finding free ports and taking them, another test may have taken them.
-        for _ in 0..3 {
-            let address = crate::free_address();
-            let mut child = spawn(&program, folder.path(), address);
-            if is_ready(&mut child, address) {
-                return Self { child, program, address, folder };
-            }
-            let _ = child.kill();
-            let _ = child.wait();
-        }
-        panic!("{installed} does not start: {}", log(folder.path()));
+        let (child, address) = run(&program, folder.path());
+        Self { child, program, address, folder }
     }
 }
 
@@ -97,6 +83,22 @@ impl Drop for SearchServer {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// A node that answers, and where.
+fn run(program: &Path, folder: &Path) -> (Child, SocketAddr) {
+    // Between finding free ports and taking them, another test may have taken them.
+    for _ in 0..3 {
+        let address = crate::free_address();
+        let mut child = spawn(program, folder, address);
+        if is_ready(&mut child, address) {
+            return (child, address);
+        }
+        let _ = child.kill();
+        let _ = child.wait();
+    }
+    let log = std::fs::read_to_string(folder.join("log")).unwrap_or_default();
+    panic!("{} does not start: {log}", program.display());
 }
 
 fn spawn(program: &Path, folder: &Path, address: SocketAddr) -> Child {
@@ -117,10 +119,6 @@ fn spawn(program: &Path, folder: &Path, address: SocketAddr) -> Child {
         .stderr(log)
         .spawn()
         .unwrap_or_else(|error| panic!("java cannot be started ({error}): run scripts/setup.sh"))
-}
-
-fn log(folder: &Path) -> String {
-    std::fs::read_to_string(folder.join("log")).unwrap_or_default()
 }
 
 /// Waits until it answers; false when it ends instead.

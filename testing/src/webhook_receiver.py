@@ -27,14 +27,16 @@ posts = 0
 
 
 def ids(path):
-    """The ids in a file, which is cut back to its last whole line first."""
+    """The ids in a file."""
     if path.name not in known:
-        data = path.read_bytes()
-        whole = data[: data.rfind(b"\n") + 1]
-        if len(whole) < len(data):
-            os.truncate(path, len(whole))
-        known[path.name] = {json.loads(line)["id"] for line in whole.splitlines()}
+        known[path.name] = {json.loads(line)["id"] for line in path.read_bytes().splitlines()}
     return known[path.name]
+
+
+def cut_back(path):
+    """To the last whole line: what a crash left behind it was confirmed to nobody."""
+    data = path.read_bytes()
+    os.truncate(path, data.rfind(b"\n") + 1)
 
 
 def append(path, entries):
@@ -116,5 +118,7 @@ def end_with_standard_input():
     os._exit(0)
 
 
+for left in [*FOLDER.glob("*.ndjson"), *FOLDER.glob("*.repeats")]:
+    cut_back(left)
 threading.Thread(target=end_with_standard_input, daemon=True).start()
 Server(("127.0.0.1", PORT), Handler).serve_forever()

@@ -69,7 +69,7 @@ fn sinks_change_come_and_go_under_load_and_nothing_is_missing_anywhere() {
         &redis,
         &[
             ("stays", "stays", ""),
-            ("changes", "second", ", omit: [raw_request]"),
+            ("changes", "second", ", omit: [raw_request], max_in_flight: auto"),
             ("tuned", "tuned", ", max_in_flight: 1"),
             ("comes", "comes", ""),
             ("dead", "blocked", ", required: false"),

@@ -52,7 +52,6 @@ impl Findings {
             return self.check_alternatives(&alternatives, node, path, beside);
         }
         match &*node.typed() {
-            _ if schema.is_type("string") && node.as_str().is_some() => self.check_text(schema, node, path),
             Value::Mapping(mapping) if schema.is_type("object") => {
                 self.check_mapping(schema, mapping, node, path, beside);
             }
@@ -64,6 +63,8 @@ impl Findings {
             Value::Float(number) if schema.is_type("number") => {
                 self.check_bounds(schema, *number, node, path)
             }
+            // What a reference brought in may be both, a number and a text.
+            _ if schema.is_type("string") && node.as_str().is_some() => self.check_text(schema, node, path),
             _ => self.push(mismatch(schema, node).on(path)),
         }
         for other in schema.all_of() {

@@ -123,6 +123,7 @@ fn type_name(schema: View<'_>) -> String {
         Some("byte-size") => return "size".to_owned(),
         Some("pump-duration") => return "duration".to_owned(),
         Some("pump-max-age") => return "`never` or duration".to_owned(),
+        Some("pump-in-flight") => return "`auto` or integer".to_owned(),
         Some("redis-url") => return "Redis address".to_owned(),
         Some("host-port") => return "host:port".to_owned(),
         Some("http-url") => return "HTTP address".to_owned(),

@@ -108,13 +108,14 @@ impl PluginKeys {
         read_at(&self.node, &self.path)
     }
 
-    /// Gives an error of the plugin's own (from its `plan`) the place of one of its keys, or of the
-    /// whole when it has no such key.
+    /// Gives an error of the plugin's own (from its `plan`) the place of one of its keys, such as
+    /// `rotate.max_size`: of the innermost that is written, or of the whole.
     pub fn error(&self, key: &str, message: impl Into<String>) -> ConfigError {
-        let error = ConfigError::new(message);
-        match self.node.as_mapping().and_then(|mapping| mapping.get(key)) {
-            Some(entry) => error.at(&entry.value.location).on(super::error::below(&self.path, key)),
-            None => error.at(&self.node.location).on(self.path.clone()),
+        let (mut node, mut path) = (&self.node, self.path.clone());
+        for step in key.split('.') {
+            let Some(entry) = node.as_mapping().and_then(|mapping| mapping.get(step)) else { break };
+            (node, path) = (&entry.value, super::error::below(&path, step));
         }
+        ConfigError::new(message).at(&node.location).on(path)
     }
 }

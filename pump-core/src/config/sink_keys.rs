@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::byte_size::ByteSize;
 use super::duration::{ConfigDuration, MaxAge};
+use super::in_flight::MaxInFlight;
 use super::rate::Rate;
 use crate::edit::RedactConfig;
 use crate::filter::FilterConfig;
@@ -35,9 +36,9 @@ pub struct SinkKeys {
     pub required: bool,
     /// When a batch is full; what is not set here, the sink decides.
     pub batch: BatchConfig,
-    /// How many batches are on their way at once. 1 keeps the order of the log.
-    #[schemars(range(min = 1, max = 64), extend("x-later" = ["auto"]))]
-    pub max_in_flight: u8,
+    /// How many batches are on their way at once. 1 keeps the order of the log; `auto` finds out how many make
+    /// the destination faster.
+    pub max_in_flight: MaxInFlight,
     /// How many records a second it is sent at most.
     pub rate_limit: Option<Rate>,
     /// How long one attempt may take.
@@ -59,7 +60,7 @@ impl Default for SinkKeys {
             add: BTreeMap::new(),
             required: true,
             batch: BatchConfig::default(),
-            max_in_flight: 2,
+            max_in_flight: MaxInFlight::Fixed(2),
             rate_limit: None,
             timeout: ConfigDuration::secs(30),
             retry: RetryConfig::default(),

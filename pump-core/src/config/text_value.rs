@@ -10,6 +10,7 @@ use super::address::{HostPort, ListenAddress};
 use super::byte_size::ByteSize;
 use super::duration::{ConfigDuration, MaxAge};
 use super::http_url::HttpUrl;
+use super::in_flight::MaxInFlight;
 use super::rate::Rate;
 use super::redis_url::RedisUrl;
 
@@ -57,6 +58,7 @@ pub(super) fn form(format: &str) -> Option<Form> {
         .or_else(|| of::<HostPort>(format))
         .or_else(|| of::<RedisUrl>(format))
         .or_else(|| of::<HttpUrl>(format))
+        .or_else(|| of::<MaxInFlight>(format))
 }
 
 /// Splits `64KiB` into 64 and `KiB`; `None` when it does not begin with a number that fits.

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::LaneBlueprint;
-use crate::config::{ConfigError, MaxAge, SinkEntry, SinkKeys};
+use crate::config::{ConfigError, MaxAge, MaxInFlight, SinkEntry, SinkKeys};
 use crate::edit::Edits;
 use crate::encode::Additions;
 use crate::filter::Filter;
-use crate::lane::{LaneSettings, RetrySettings};
+use crate::lane::{self, LaneSettings, RetrySettings};
 use crate::plugin::{BatchDefaults, PlannedSink, Registry, SinkContext, SinkError};
 use crate::preview::{Preview, PreviewParts};
 use crate::record::{IdKey, Kind};
@@ -118,7 +118,11 @@ impl LanePlan {
             repeats_batches: planned.plan.repeats_batches,
             settings: LaneSettings {
                 batch,
-                max_in_flight: usize::from(keys.max_in_flight),
+                max_in_flight: match keys.max_in_flight {
+                    MaxInFlight::Auto => lane::ceiling(batch.max_bytes),
+                    MaxInFlight::Fixed(number) => usize::from(number),
+                },
+                is_adaptive: keys.max_in_flight == MaxInFlight::Auto,
                 rate_limit: keys.rate_limit.map(|rate| f64::from(rate.get().get())),
                 timeout: keys.timeout.get(),
                 retry: RetrySettings {

@@ -14,8 +14,10 @@ use crate::plugin::{Answer, Answers, SinkError};
 use crate::statistics::LaneState;
 use crate::testing::{ListSource, MemoryStore, Reaction, ScriptedSink, blueprint, lane};
 
+mod concurrency;
 mod cuts;
 mod disk;
+mod encodings;
 mod reload;
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -576,6 +578,7 @@ proptest! {
         count in 1..400usize,
         per_chunk in 1..50usize,
         max_in_flight in 1..5usize,
+        is_adaptive in any::<bool>(),
         best_effort in any::<bool>(),
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -595,6 +598,7 @@ proptest! {
                 });
                 let mut lane = lane(&format!("lane-{index}"), &sink);
                 lane.settings.max_in_flight = max_in_flight;
+                lane.settings.is_adaptive = is_adaptive;
                 lane.is_required = index == 0 || !best_effort;
                 plan.lanes.push(lane);
             }

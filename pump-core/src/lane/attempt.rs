@@ -7,7 +7,7 @@ use tracing::debug;
 
 use super::batcher::CutBatch;
 use super::waiting::Pending;
-use super::{Done, Lane, Preparation};
+use super::{Done, Lane, Preparation, Span};
 use crate::accounting::Outcome;
 use crate::log::Cut;
 use crate::plugin::{Batch, Deadline, Part, SinkError};
@@ -49,12 +49,13 @@ impl Lane {
             if let Some(cut) = cut {
                 log.store_cut(id, cut).await;
             }
-            let (since, deadline) = (Instant::now(), Deadline::after(limit));
+            let (began, deadline) = (Instant::now(), Deadline::after(limit));
             let result = match timeout_at(deadline.instant(), sink.deliver(&batch, deadline)).await {
                 Ok(result) => result,
                 Err(elapsed) => Err(SinkError::retry(format!("no answer within {limit:?}"), elapsed)),
             };
-            Done::Delivered { batch, history, took: since.elapsed(), result }
+            let span = Span { began, ended: Instant::now() };
+            Done::Delivered { batch, history, span, result }
         });
     }
 

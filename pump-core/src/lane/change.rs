@@ -14,7 +14,6 @@ use tracing::{info, warn};
 use super::availability::Availability;
 use super::batcher::Batcher;
 use super::rate::RateLimit;
-use super::waiting::Waiting;
 use super::{Lane, LaneSettings, Phase, Preparation};
 use crate::accounting::Outcome;
 use crate::log::LaneInterest;
@@ -108,10 +107,13 @@ impl Lane {
     /// Begins anew with everything but the tracker.
     fn forget(&mut self) {
         let (settings, now) = (&self.parts.settings, Instant::now());
-        self.waiting = Waiting::new(settings.max_in_flight);
+        self.concurrency = settings.concurrency(now);
+        self.waiting = settings.waiting(self.concurrency.as_ref());
         self.rate = settings.rate_limit.map(|limit| RateLimit::new(limit, now));
         self.availability = Availability::new(settings.retry, now);
-        self.batcher = Batcher::new(self.parts.limits());
+        self.batcher = Batcher::new(
+            settings.limits(self.parts.is_required, self.parts.log.lane_span(settings.batch.max_bytes)),
+        );
         (self.last_delivered, self.rejected_run) = (None, 0);
         self.again.clear();
     }

@@ -17,12 +17,14 @@ mod attempt;
 mod availability;
 mod batcher;
 mod change;
+mod concurrency;
 mod cuts;
 mod end;
 mod outcome;
 mod prepare;
 mod rate;
 mod retry;
+mod settings;
 #[cfg(test)]
 mod tests;
 mod tracker;
@@ -35,23 +37,26 @@ use std::time::Duration;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use batcher::CutBatch;
 pub(crate) use batcher::{Batcher, Limits};
 pub(crate) use change::{Order, Successor};
+pub(crate) use concurrency::ceiling;
 pub(crate) use prepare::{Encodings, LateEncoding, Preparation, Sharing};
 pub use retry::RetrySettings;
+pub use settings::LaneSettings;
 
 use crate::accounting::{Accounting, LaneId, Outcome};
 use crate::dead_letter::Burial;
 use crate::log::{Log, Placed, Places};
-use crate::plugin::{Answers, Batch, BatchDefaults, Deadline, DynSink, SinkError};
+use crate::plugin::{Answers, Batch, Deadline, DynSink, SinkError};
 use crate::randomness::Randomness;
 use crate::record::IdKey;
 use crate::statistics::{LaneState, Statistics};
 use availability::Availability;
+use concurrency::Concurrency;
 use cuts::Repeats;
 use rate::RateLimit;
 use retry::History;
@@ -60,21 +65,6 @@ use waiting::Waiting;
 
 /// How long a probe or the closing of a sink may take.
 const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// What a lane's section of the pipeline file says, checked.
-#[derive(Debug, Clone)]
-pub struct LaneSettings {
-    /// Where a batch ends.
-    pub batch: BatchDefaults,
-    /// Attempts at once.
-    pub max_in_flight: usize,
-    /// Records per second; `None`: no limit.
-    pub rate_limit: Option<f64>,
-    /// How long an attempt may take.
-    pub timeout: Duration,
-    /// What happens after a failed one.
-    pub retry: RetrySettings,
-}
 
 /// What the engine asks of its lanes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -109,24 +99,6 @@ pub(crate) struct LaneParts {
     pub(crate) randomness: Randomness,
 }
 
-impl LaneParts {
-    fn limits(&self) -> Limits {
-        let LaneSettings { mut batch, max_in_flight, rate_limit, .. } = self.settings;
-        // A batch goes out whole: with a rate limit it must not be more than a second's worth.
-        if let Some(limit) = rate_limit {
-            batch.max_records = batch.max_records.min((limit as usize).max(1));
-        }
-        // A best-effort lane may be skipped by the log while it holds chunks; what it then keeps in
-        // memory must stay within what its batches may take.
-        let max_span = if self.is_required {
-            self.log.lane_span(batch.max_bytes)
-        } else {
-            self.log.lane_span(batch.max_bytes).min(batch.max_bytes.saturating_mul(2))
-        };
-        Limits { batch, max_span, max_held: max_in_flight.saturating_mul(batch.max_bytes) }
-    }
-}
-
 /// One sink's way through the log.
 pub(crate) struct Lane {
     parts: LaneParts,
@@ -147,22 +119,34 @@ pub(crate) struct Lane {
     /// How many records were rejected since the last one that was not.
     rejected_run: usize,
     availability: Availability,
+    /// `None`: always as many as the settings allow.
+    concurrency: Option<Concurrency>,
 }
 
 /// What a piece of work came to.
 enum Done {
-    Delivered { batch: Arc<Batch>, history: History, took: Duration, result: Result<Answers, SinkError> },
+    Delivered { batch: Arc<Batch>, history: History, span: Span, result: Result<Answers, SinkError> },
     Buried { batch: Arc<Batch>, numbers: Vec<usize> },
     Probed(Result<(), SinkError>),
+}
+
+/// When an attempt was made.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    began: Instant,
+    ended: Instant,
 }
 
 impl Lane {
     pub(crate) fn new(parts: LaneParts) -> Self {
         let now = Instant::now();
+        let concurrency = parts.settings.concurrency(now);
         Self {
-            batcher: Batcher::new(parts.limits()),
+            batcher: Batcher::new(
+                parts.settings.limits(parts.is_required, parts.log.lane_span(parts.settings.batch.max_bytes)),
+            ),
             tracker: Tracker::default(),
-            waiting: Waiting::new(parts.settings.max_in_flight),
+            waiting: parts.settings.waiting(concurrency.as_ref()),
             again: VecDeque::new(),
             closed_before: Places::default(),
             is_removed: false,
@@ -172,6 +156,7 @@ impl Lane {
             last_delivered: None,
             rejected_run: 0,
             availability: Availability::new(parts.settings.retry, now),
+            concurrency,
             parts,
         }
     }
@@ -337,6 +322,7 @@ impl Lane {
     fn pause(&mut self, reason: &str) {
         if self.availability.pause(Instant::now(), self.parts.randomness.fraction()) {
             warn!(sink = &*self.parts.name, reason, "sink is unavailable, the lane pauses");
+            self.adapt(|concurrency| concurrency.restart(Instant::now()));
         }
         self.set_state(LaneState::Unavailable, Some(reason.into()));
     }
@@ -368,6 +354,17 @@ impl Lane {
         }
     }
 
+    /// Tells what governs the number of slots, if anything does, and does as it says.
+    fn adapt(&mut self, tell: impl FnOnce(&mut Concurrency)) {
+        let Some(concurrency) = &mut self.concurrency else { return };
+        tell(concurrency);
+        let slots = concurrency.slots();
+        if slots != self.waiting.slots() {
+            debug!(sink = &*self.parts.name, slots, "deliveries at once");
+            self.waiting.set_slots(slots);
+        }
+    }
+
     fn set_state(&self, state: LaneState, error: Option<Box<str>>) {
         self.parts.statistics.update(self.parts.id, |lane| {
             lane.state = state;
@@ -379,10 +376,12 @@ impl Lane {
     }
 
     fn report(&mut self) {
-        let (in_flight, cursor) = (self.in_flight, self.tracker.cursor());
+        let (in_flight, max_in_flight) = (self.in_flight, self.waiting.slots());
+        let cursor = self.tracker.cursor();
         let oldest_pending = self.tracker.oldest();
         self.parts.statistics.update(self.parts.id, |lane| {
             lane.in_flight = in_flight;
+            lane.max_in_flight = max_in_flight;
             lane.cursor = cursor;
             lane.oldest_pending = oldest_pending;
         });

@@ -10,7 +10,7 @@ use tracing::warn;
 use super::answers::{self, Verdicts};
 use super::retry::{Failure, History, Verdict};
 use super::waiting::Pending;
-use super::{Done, Lane, LaneParts};
+use super::{Done, Lane, LaneParts, Span};
 use crate::accounting::Outcome;
 use crate::bugs::{self, Bug};
 use crate::dead_letter::DeadLetter;
@@ -30,21 +30,22 @@ impl Lane {
                     buried.next_if_eq(&number).is_some()
                 });
             }
-            Done::Delivered { batch, history, took, result } => {
+            Done::Delivered { batch, history, span, result } => {
                 self.in_flight -= 1;
                 match result {
-                    Ok(answers) => self.answered(batch, history, took, &answers),
-                    Err(error) => self.failed(batch, history, &error),
+                    Ok(answers) => self.answered(batch, history, span, &answers),
+                    Err(error) => self.failed(batch, history, span, &error),
                 }
             }
         }
     }
 
-    fn answered(&mut self, batch: Arc<Batch>, history: History, took: Duration, answers: &Answers) {
+    fn answered(&mut self, batch: Arc<Batch>, history: History, span: Span, answers: &Answers) {
         let now = Instant::now();
         let LaneParts { id, statistics, .. } = &self.parts;
-        statistics.delivered(*id, took, batch.size());
+        statistics.delivered(*id, span.ended - span.began, batch.size());
         let verdicts = Verdicts::of(&batch, answers);
+        self.learn(span, !verdicts.again.is_empty());
         self.close_numbers(&batch, Outcome::Delivered, |number| verdicts.is_delivered(number));
         self.close_numbers(&batch, Outcome::Duplicate, |number| verdicts.is_duplicate(number));
         if verdicts.got_through > 0 {
@@ -80,7 +81,7 @@ impl Lane {
         }
     }
 
-    fn failed(&mut self, batch: Arc<Batch>, history: History, error: &SinkError) {
+    fn failed(&mut self, batch: Arc<Batch>, history: History, span: Span, error: &SinkError) {
         let text = error.to_string();
         warn!(sink = &*self.parts.name, records = batch.len(), error = text, "delivery failed");
         let reason = match error.kind() {
@@ -101,10 +102,22 @@ impl Lane {
                 self.close_numbers(&batch, Outcome::Delivered, |_| true);
             }
             SinkErrorKind::Retry => {
+                self.learn(span, true);
                 self.set_state(LaneState::Retrying, Some(text.into()));
                 self.try_again(batch, history, error.wait(), false);
             }
         }
+    }
+
+    /// What an attempt that has just ended says of how many there should be at once.
+    fn learn(&mut self, span: Span, is_refused: bool) {
+        let Span { began, ended } = span;
+        // As it was before it ended.
+        let is_full = self.waiting.is_full(self.in_flight + 1);
+        self.adapt(|concurrency| match is_refused {
+            true => concurrency.refused(began, ended),
+            false => concurrency.answered(began, ended, is_full),
+        });
     }
 
     /// Plans another try of a batch, or gives it up if its time is over.
@@ -112,6 +125,7 @@ impl Lane {
         let failure = Failure {
             now: Instant::now(),
             records: batch.len(),
+            stays_whole: self.parts.repeats_batches,
             wait,
             last_delivered: self.last_delivered,
             jitter: self.parts.randomness.fraction(),

@@ -1,7 +1,9 @@
 //! From a chunk to items for the batcher: filter, route, encode, in one walk over the records.
 //!
-//! A lane without a filter shares its encoding of a chunk with every other lane that would write the
-//! same bytes; the encoding lives as long as some lane needs it.
+//! A lane without a filter shares its encoding of a chunk with every other lane that would write the same bytes. The
+//! encoding lives as long as some batch needs it: a lane that comes to the chunk later writes its own, since what is
+//! kept for it would be memory that nobody has promised. So does a lane with a filter, and only what it wants: a
+//! batch of a few records from each of many chunks must not hold all that those chunks say.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, Weak};
@@ -86,8 +88,9 @@ impl Preparation {
     ) -> Self {
         let key = body.as_ref().map_or_else(String::new, |body| {
             format!(
-                "{}\0{}\0{}",
+                "{}\0{}\0{}\0{}",
                 body.encoder.key(),
+                body.terminator.escape_ascii(),
                 edits.key(),
                 String::from_utf8_lossy(additions.members())
             )
@@ -128,7 +131,6 @@ impl Preparation {
     pub(crate) fn configuration(&self) -> u64 {
         let mut hasher = StableHasher::new("configuration of a cut");
         hasher.text(self.sharing.key.as_bytes());
-        hasher.text(self.body.as_ref().map_or(&[], |body| body.terminator));
         hasher.text(self.route.key().as_bytes());
         hasher.finish()
     }

@@ -3,7 +3,8 @@
 //! By default a batch is tried for ever. A batch that keeps failing while its lane delivers others is
 //! halved from time to time, so that one record that nobody can take does not hold thousands; such a
 //! record, alone, is given up as `stuck` after ten minutes. While nothing gets through, nothing is
-//! given up: then it is not the record's fault.
+//! given up: then it is not the record's fault. A batch that may be at its destination under its own name is
+//! not halved for that: its halves would be there a second time.
 
 use std::time::Duration;
 
@@ -61,6 +62,8 @@ pub(crate) enum Verdict {
 pub(crate) struct Failure {
     pub(crate) now: Instant,
     pub(crate) records: usize,
+    /// The batch may be at its destination, as a whole.
+    pub(crate) stays_whole: bool,
     /// How long the destination asked to wait.
     pub(crate) wait: Option<Duration>,
     /// When the lane last delivered anything.
@@ -72,7 +75,7 @@ pub(crate) struct Failure {
 impl RetrySettings {
     /// Decides, and writes the failure into the batch's history.
     pub(crate) fn judge(&self, history: &mut History, failure: Failure) -> Verdict {
-        let Failure { now, records, wait, last_delivered, jitter } = failure;
+        let Failure { now, records, stays_whole, wait, last_delivered, jitter } = failure;
         let first_failed = *history.first_failed.get_or_insert(now);
         history.failures = history.failures.saturating_add(1);
         let age = now.saturating_duration_since(first_failed);
@@ -84,7 +87,8 @@ impl RetrySettings {
             return Verdict::GiveUp("stuck");
         }
         let halved = history.halved.unwrap_or(first_failed);
-        if others_get_through && records > 1 && now.saturating_duration_since(halved) >= HALVE_AFTER {
+        let may_be_halved = records > 1 && !stays_whole;
+        if others_get_through && may_be_halved && now.saturating_duration_since(halved) >= HALVE_AFTER {
             history.halved = Some(now);
             return Verdict::Halve;
         }

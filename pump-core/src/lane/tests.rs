@@ -217,7 +217,7 @@ fn routes_beyond_the_bound_are_crowded_out_but_open_ones_go_on() {
 }
 
 fn failure(now: Instant, records: usize, last_delivered: Option<Instant>) -> Failure {
-    Failure { now, records, wait: None, last_delivered, jitter: 1.0 }
+    Failure { now, records, stays_whole: false, wait: None, last_delivered, jitter: 1.0 }
 }
 
 #[test]
@@ -260,6 +260,8 @@ fn while_others_get_through_a_batch_is_halved_and_a_record_given_up_as_stuck() {
     assert_eq!(settings.judge(&mut history, failure(soon, 8, Some(soon))), Verdict::Halve);
     let verdict = settings.judge(&mut history, failure(soon + Duration::from_secs(1), 4, Some(soon)));
     assert!(matches!(verdict, Verdict::Again { .. }), "not halved again at once");
+    let whole = Failure { stays_whole: true, ..failure(soon + HALVE_AFTER, 4, Some(soon)) };
+    assert!(matches!(settings.judge(&mut history, whole), Verdict::Again { .. }), "it may be there as it is");
     let late = start + STUCK_AFTER;
     assert_eq!(settings.judge(&mut history, failure(late, 1, Some(soon))), Verdict::GiveUp("stuck"));
 }
@@ -291,7 +293,14 @@ fn no_setting_and_no_destination_makes_a_lane_spin_or_wait_for_ever() {
     let settings = RetrySettings { initial: Duration::ZERO, max: Duration::ZERO, max_age: None };
     assert_eq!(settings.backoff(1, 1.0), Duration::from_millis(10));
     let now = Instant::now();
-    let failure = Failure { now, records: 1, wait: Some(Duration::MAX), last_delivered: None, jitter: 0.5 };
+    let failure = Failure {
+        now,
+        records: 1,
+        stays_whole: false,
+        wait: Some(Duration::MAX),
+        last_delivered: None,
+        jitter: 0.5,
+    };
     let verdict = settings.judge(&mut History::default(), failure);
     assert_eq!(verdict, Verdict::Again { at: now + Duration::from_secs(24 * 3_600) });
 }
@@ -317,11 +326,12 @@ enum Wait {
     Pop,
     End,
     Pass(u64),
+    Slots(usize),
 }
 
 proptest! {
-    /// However batches fail and wait, no more than the allowed deliveries run at once, and with one
-    /// at a time nothing overtakes what waits.
+    /// However batches fail and wait, and whatever becomes of the number of slots, no delivery starts beyond it, and
+    /// with one at a time nothing overtakes what waits.
     #[test]
     fn never_more_in_flight_than_allowed(
         max_in_flight in 1..5usize,
@@ -331,13 +341,20 @@ proptest! {
             3 => Just(Wait::Pop),
             2 => Just(Wait::End),
             1 => (0..30u64).prop_map(Wait::Pass),
+            1 => (1..5usize).prop_map(Wait::Slots),
         ], 0..200),
     ) {
         let mut waiting = Waiting::new(max_in_flight);
         let mut now = Instant::now();
         let (mut in_flight, mut kept) = (0, 0usize);
+        let mut slots = max_in_flight;
         for step in steps {
+            let before = in_flight;
             match step {
+                Wait::Slots(count) if max_in_flight > 1 => {
+                    slots = count;
+                    waiting.set_slots(count);
+                }
                 Wait::Fail { keeps_slot, seconds } if in_flight > 0 => {
                     in_flight -= 1;
                     let keeps_slot = keeps_slot || !waiting.has_room_aside();
@@ -359,10 +376,10 @@ proptest! {
                 }
                 Wait::End => in_flight = in_flight.saturating_sub(1),
                 Wait::Pass(seconds) => now += Duration::from_secs(seconds),
-                Wait::Fail { .. } | Wait::New => {}
+                Wait::Fail { .. } | Wait::New | Wait::Slots(_) => {}
             }
-            prop_assert!(in_flight <= max_in_flight);
-            prop_assert_eq!(waiting.is_full(in_flight), in_flight + kept >= max_in_flight);
+            prop_assert!(in_flight <= before || in_flight <= slots);
+            prop_assert_eq!(waiting.is_full(in_flight), in_flight + kept >= slots);
         }
     }
 }

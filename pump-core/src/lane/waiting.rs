@@ -41,19 +41,30 @@ impl Pending {
 /// The waiting batches of a lane.
 #[derive(Debug)]
 pub(crate) struct Waiting {
-    max_in_flight: usize,
+    slots: usize,
+    keeps_order: bool,
     /// In the order in which they failed; in the log's where only one delivery at a time is allowed.
     batches: Vec<Pending>,
 }
 
 impl Waiting {
+    /// With one delivery at a time, now and always, the log's order is kept.
     pub(crate) fn new(max_in_flight: usize) -> Self {
-        Self { max_in_flight, batches: Vec::new() }
+        Self { slots: max_in_flight, keeps_order: max_in_flight == 1, batches: Vec::new() }
+    }
+
+    pub(crate) fn slots(&self) -> usize {
+        self.slots
+    }
+
+    /// There are so many slots from now on. What has one keeps it: with fewer than before, nothing starts until
+    /// enough have ended.
+    pub(crate) fn set_slots(&mut self, slots: usize) {
+        self.slots = slots;
     }
 
     pub(crate) fn push(&mut self, pending: Pending) {
-        let keeps_order = self.max_in_flight == 1;
-        let is_before = |other: &Pending| keeps_order && pending.batch.first() < other.batch.first();
+        let is_before = |other: &Pending| self.keeps_order && pending.batch.first() < other.batch.first();
         let index = self.batches.iter().position(is_before).unwrap_or(self.batches.len());
         self.batches.insert(index, pending);
     }
@@ -64,12 +75,11 @@ impl Waiting {
 
     /// Whether no slot is free for a batch that has none.
     pub(crate) fn is_full(&self, in_flight: usize) -> bool {
-        in_flight + self.batches.iter().filter(|pending| pending.keeps_slot).count() >= self.max_in_flight
+        in_flight + self.batches.iter().filter(|pending| pending.keeps_slot).count() >= self.slots
     }
 
     pub(crate) fn has_room_aside(&self) -> bool {
-        self.max_in_flight > 1
-            && self.batches.iter().filter(|pending| !pending.keeps_slot).count() < MAX_ASIDE
+        !self.keeps_order && self.batches.iter().filter(|pending| !pending.keeps_slot).count() < MAX_ASIDE
     }
 
     /// The next batch that may start now.
@@ -87,11 +97,11 @@ impl Waiting {
 
     /// Those of which one may be next, as far as order goes.
     fn startable(&self) -> &[Pending] {
-        let count = if self.max_in_flight == 1 { self.batches.len().min(1) } else { self.batches.len() };
+        let count = if self.keeps_order { self.batches.len().min(1) } else { self.batches.len() };
         &self.batches[..count]
     }
 
     fn may_start(&self, pending: &Pending, in_flight: usize) -> bool {
-        if pending.keeps_slot { in_flight < self.max_in_flight } else { !self.is_full(in_flight) }
+        if pending.keeps_slot { in_flight < self.slots } else { !self.is_full(in_flight) }
     }
 }

@@ -67,6 +67,7 @@ pub struct SinkPlan {
     /// Whether a batch has to come again exactly as it was once it was tried, because the sink names what it
     /// writes by [`Batch::digest`]. The engine then makes it durable which records are in a batch before its
     /// first attempt, and repeats the batch after a restart; with the memory log only while the process lives.
+    /// Such a batch is halved only after [`SinkError::too_large`], which says that nothing of it was written.
     /// Halves of a batch, and what is left of one that was answered in part, are batches of their own; with the
     /// memory log also what is left of one when a lease was lost, since another pump delivers the rest.
     pub repeats_batches: bool,
@@ -76,7 +77,8 @@ pub struct SinkPlan {
 pub struct Body {
     /// Writes one record.
     pub encoder: Arc<dyn Encoder>,
-    /// Follows each body in [`Slice::framed`](super::Slice::framed), such as a newline.
+    /// Follows each body in [`Slice::framed`](super::Slice::framed), such as a newline. Lanes whose terminators differ
+    /// share no encoding: a sink that has no use for one has a newline, as most.
     pub terminator: &'static [u8],
 }
 

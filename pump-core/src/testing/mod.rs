@@ -131,6 +131,7 @@ pub fn lane(name: &str, sink: &ScriptedSink) -> LaneBlueprint {
         settings: LaneSettings {
             batch: BatchDefaults { max_records: 10, max_bytes: 64 << 10, max_age: Duration::from_secs(1) },
             max_in_flight: 2,
+            is_adaptive: false,
             rate_limit: None,
             timeout: Duration::from_secs(10),
             retry: RetrySettings::default(),

@@ -12,6 +12,7 @@ use crate::record::{Chunk, ChunkHead, Codec, Kind, Partition, Timestamp};
 pub struct ListSource {
     kind: Kind,
     codec: Codec,
+    partition: Partition,
     chunks: Vec<Vec<Vec<u8>>>,
     settlements: Settlements,
     revoke_after: Option<usize>,
@@ -42,7 +43,14 @@ impl ListSource {
 
     /// Hands over these chunks of records one after the other.
     pub fn of(kind: Kind, codec: Codec, chunks: Vec<Vec<Vec<u8>>>) -> Self {
-        Self { kind, codec, chunks, settlements: Settlements::default(), revoke_after: None }
+        let partition = Partition::new("only");
+        Self { kind, codec, partition, chunks, settlements: Settlements::default(), revoke_after: None }
+    }
+
+    /// The same records in a partition of another name.
+    #[must_use]
+    pub fn in_partition(self, name: &str) -> Self {
+        Self { partition: Partition::new(name), ..self }
     }
 
     /// `count` events, `per_chunk` in a chunk; the body of event 7 is `{"n":7}`.
@@ -71,7 +79,7 @@ impl DynSource for ListSource {
     }
 
     async fn run(self: Box<Self>, mut port: Port) -> Result<(), SourceError> {
-        let partition = Partition::new("only");
+        let partition = self.partition.clone();
         let total: u64 = self.chunks.iter().map(|chunk| chunk.len() as u64).sum();
         let mut position = 0;
         let (mut stopping, mut is_stopping) = (Box::pin(port.stopping()), false);

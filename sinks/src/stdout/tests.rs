@@ -52,8 +52,12 @@ impl Destination for Output {
         Err(NO_SERVER)
     }
 
-    async fn stop(&self) -> Result<(), Unlike> {
+    fn restarts(&self) -> Result<(), Unlike> {
         Err(NO_SERVER)
+    }
+
+    async fn stop(&self) -> Result<(), Unlike> {
+        self.restarts()
     }
 
     fn refused(&self, _: Sample) -> Result<Sample, Unlike> {
@@ -80,9 +84,9 @@ impl Destination for Output {
 #[test]
 fn behaves() {
     if let Ok(path) = std::env::var(FILE) {
-        let output = Output { path, begins: Mutex::default() };
+        let start = async || Output { path, begins: Mutex::default() };
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
-        return runtime.block_on(crate::behaviour::behaves(&output));
+        return runtime.block_on(crate::behaviour::behaves(start));
     }
     let file = tempfile::NamedTempFile::new().expect("a file");
     let output = Command::new(std::env::current_exe().expect("this test's program"))

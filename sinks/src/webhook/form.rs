@@ -69,6 +69,7 @@ impl Form {
         let nothing = Envelope::default();
         let (envelope, record, brackets, separator): (_, _, &[u8], _) = match self {
             Self::Json { envelope, record } => (envelope.as_ref().unwrap_or(&nothing), record, b"[]", b','),
+            // One after the other, single records are lines.
             Self::Ndjson { record } | Self::Single { body: record } => (&nothing, record, b"", b'\n'),
         };
         let around = envelope.before.len() + envelope.after.len() + brackets.len();

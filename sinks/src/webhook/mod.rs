@@ -61,9 +61,9 @@ impl Sink for WebhookSink {
             let message = "an address with `http://` is not encrypted: write `https://`, or take `tls` out";
             return Err(PlanError::new("tls", message));
         }
-        client::headers(config).map_err(|message| PlanError::new("headers", message))?;
+        client::headers(config)?;
         if let Some(signature) = &config.signature {
-            signature::check(signature).map_err(|(key, message)| PlanError::new(key, message))?;
+            signature::check(signature)?;
         }
         Form::new(config)?;
         let batch = match config.encoding {

@@ -7,29 +7,24 @@
 use std::fmt::Write;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use reqwest::header::HeaderName;
+use pump_core::plugin::PlanError;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderName};
 use ring::hmac::{Context, HMAC_SHA256, Key};
 
+use super::client;
 use super::config::SignatureConfig;
 
-/// A shorter secret can be found by trying.
-const SHORTEST_SECRET: usize = 16;
-
-/// What is wrong with the settings, and with which.
-pub(super) fn check(config: &SignatureConfig) -> Result<(), (&'static str, &'static str)> {
-    if config.secret.expose().len() < SHORTEST_SECRET {
-        return Err((
-            "signature.secret",
-            "a secret has 16 characters at least: `openssl rand -hex 32` makes one",
-        ));
+/// What is wrong with the settings.
+pub(super) fn check(config: &SignatureConfig) -> Result<(), PlanError> {
+    if config.secret.expose().is_empty() {
+        let message = "the secret is empty: `openssl rand -hex 32` makes one";
+        return Err(PlanError::new("signature.secret", message));
     }
-    const TAKEN: [&str; 5] = ["authorization", "content-type", "content-encoding", "content-length", "host"];
-    let name = config.header.to_ascii_lowercase();
-    if HeaderName::from_bytes(name.as_bytes()).is_err() {
-        return Err(("signature.header", "this has signs that no header's name has"));
-    }
-    if TAKEN.contains(&&*name) || name == super::client::KEY_HEADER {
-        return Err(("signature.header", "this header has another meaning: take a name of its own"));
+    let wrong = |message: &str| PlanError::new("signature.header", message);
+    let name = HeaderName::from_bytes(config.header.as_bytes());
+    let name = name.map_err(|_| wrong("there are signs in it that no header's name has"))?;
+    if client::is_ours(&name) || [AUTHORIZATION, CONTENT_TYPE].contains(&name) {
+        return Err(wrong("this header has another meaning: take a name of its own"));
     }
     Ok(())
 }

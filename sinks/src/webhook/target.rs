@@ -35,14 +35,18 @@ pub(super) fn host_and_port(url: &Url) -> String {
     format!("{host}:{}", url.port_or_known_default().unwrap_or_default())
 }
 
-/// What of the address may be a secret.
-pub(super) fn secrets(url: &Url) -> impl Iterator<Item = &str> {
-    let in_query = url.query().into_iter().flat_map(|query| {
-        let values = query.split('&').map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value));
-        std::iter::once(query).chain(values)
-    });
-    let in_path = url.path().split('/').filter(|part| part.len() > LONGEST_WORD);
-    in_query.chain(in_path)
+/// What of the address may be a secret, as it is written and as a receiver reads it.
+pub(super) fn secrets(url: &Url) -> Vec<String> {
+    let in_path = url.path().split('/').filter(|part| part.len() > LONGEST_WORD).map(str::to_owned);
+    let pairs = url.query().unwrap_or_default().split('&');
+    let written = pairs.map(|pair| pair.split_once('=').map_or(pair, |(_, value)| value).to_owned());
+    let read =
+        url.query_pairs().map(|(name, value)| if value.is_empty() { name } else { value }.into_owned());
+    let mut secrets: Vec<_> =
+        in_path.chain(written).chain(read).filter(|secret| !secret.is_empty()).collect();
+    secrets.sort_unstable();
+    secrets.dedup();
+    secrets
 }
 
 #[cfg(test)]
@@ -67,9 +71,10 @@ mod tests {
 
     #[test]
     fn tokens_in_an_address_are_known() {
-        let url = parse("https://h:8443/services/T0123456789ABCDEF/v1?sig=abcd&x=1", false).expect("sound");
+        let url = parse("https://h:8443/services/T0123456789ABCDEF/v1?sig=a%20b&x=1", false).expect("sound");
         assert_eq!(host_and_port(&url), "h:8443");
-        let secrets: Vec<_> = secrets(&url).collect();
-        assert_eq!(secrets, ["sig=abcd&x=1", "abcd", "1", "T0123456789ABCDEF"]);
+        assert_eq!(secrets(&url), ["1", "T0123456789ABCDEF", "a b", "a%20b"]);
+        let url = parse("https://h/short?token", false).expect("sound");
+        assert_eq!(secrets(&url), ["token"]);
     }
 }

@@ -3,7 +3,8 @@ use std::path::PathBuf;
 
 use super::{catalog, environment, load, load_sink, messages};
 use crate::config::{
-    ByteSize, ConfigDuration, ConfigErrors, DeadLetterConfig, Format, MaxAge, Pipeline, load as load_paths,
+    ByteSize, ConfigDuration, ConfigErrors, DeadLetterConfig, Format, MaxAge, MaxInFlight, Pipeline,
+    load as load_paths,
 };
 use crate::record::Kind;
 
@@ -31,7 +32,10 @@ fn what_is_left_out_has_its_default() {
     assert_eq!((sink.name.as_str(), sink.type_name.as_str()), ("out", "null"));
     assert_eq!(sink.sources, ["a"]);
     assert!(sink.keys.required);
-    assert_eq!((sink.keys.max_in_flight, sink.keys.timeout), (2, ConfigDuration::secs(30)));
+    assert_eq!(
+        (sink.keys.max_in_flight, sink.keys.timeout),
+        (MaxInFlight::Fixed(2), ConfigDuration::secs(30))
+    );
     assert_eq!(sink.keys.retry.max_age, MaxAge::Never);
 }
 

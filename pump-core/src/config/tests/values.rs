@@ -4,7 +4,7 @@ use proptest::prelude::*;
 
 use crate::config::text_value::TextValue;
 use crate::config::{
-    ByteSize, ConfigDuration, HostPort, HttpUrl, ListenAddress, MaxAge, Rate, RedisUrl, Secret,
+    ByteSize, ConfigDuration, HostPort, HttpUrl, ListenAddress, MaxAge, MaxInFlight, Rate, RedisUrl, Secret,
 };
 
 fn is<T: TextValue + PartialEq>(text: &str, value: T) -> bool {
@@ -170,5 +170,33 @@ proptest! {
         let _ = (text.parse::<ByteSize>(), text.parse::<ConfigDuration>(), text.parse::<Rate>());
         let _ = (text.parse::<MaxAge>(), text.parse::<ListenAddress>(), text.parse::<RedisUrl>().map(|url| url.to_string()));
         let _ = text.parse::<HttpUrl>().map(|url| url.target());
+    }
+}
+
+#[test]
+fn max_in_flight_is_a_number_or_one_word() {
+    let read = |value: &str| {
+        let pipeline = super::load_sink(&format!("    max_in_flight: {value}\n"));
+        pipeline.map(|pipeline| pipeline.sinks[0].keys.max_in_flight)
+    };
+    for (value, expected) in [
+        ("auto", MaxInFlight::Auto),
+        ("1", MaxInFlight::Fixed(1)),
+        ("64", MaxInFlight::Fixed(64)),
+        ("${NUMBER}", MaxInFlight::Fixed(7)),
+        ("${NONE:-auto}", MaxInFlight::Auto),
+    ] {
+        assert_eq!(read(value).unwrap_or_else(|errors| panic!("{errors}")), expected, "{value}");
+    }
+    for (value, expected) in [
+        ("0", "expected `auto`, or an integer from 1 to 64, found 0"),
+        ("65", "expected `auto`, or an integer from 1 to 64, found 65"),
+        ("-1", "expected `auto`, or an integer from 1 to 64, found -1"),
+        ("1.5", "expected `auto`, or an integer from 1 to 64, found a number"),
+        ("'2'", "expected `auto`, or an integer from 1 to 64: a number stands without quotes"),
+        ("Auto", "expected `auto`, or an integer from 1 to 64: there is no other word"),
+        ("${WORD}", "expected `auto`, or an integer from 1 to 64, found another string (from ${WORD})"),
+    ] {
+        assert_eq!(super::messages(&read(value).expect_err("it is wrong")), [expected], "{value}");
     }
 }

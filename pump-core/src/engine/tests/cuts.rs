@@ -27,6 +27,10 @@ struct Bucket(Arc<Mutex<Contents>>);
 struct Contents {
     /// What becomes of the next uploads; of those after them, they are answered.
     script: Vec<Upload>,
+    /// Nobody hears until then that what has that body is there.
+    unheard_of: Option<(String, Instant)>,
+    /// More records are too large.
+    most: Option<usize>,
     attempts: Vec<BatchDigest>,
     objects: BTreeMap<BatchDigest, Vec<String>>,
 }
@@ -47,7 +51,16 @@ impl DynSink for Bucket {
         }
         let upload = {
             let mut contents = self.contents();
-            let upload = contents.script.get(contents.attempts.len()).copied().unwrap_or(Upload::Answered);
+            if contents.most.is_some_and(|most| bodies.len() > most) {
+                return Err(SinkError::too_large("too many records"));
+            }
+            let unheard_of = contents.unheard_of.as_ref();
+            let upload = match unheard_of
+                .is_some_and(|(body, until)| bodies.contains(body) && Instant::now() < *until)
+            {
+                true => Upload::Unheard,
+                false => contents.script.get(contents.attempts.len()).copied().unwrap_or(Upload::Answered),
+            };
             contents.attempts.push(batch.digest());
             if upload != Upload::CutOff {
                 let before = contents.objects.insert(batch.digest(), bodies.clone());
@@ -146,4 +159,40 @@ fn what_was_being_uploaded_when_the_pump_was_killed_is_uploaded_again_under_the_
         let there: HashSet<_> = contents.objects.keys().collect();
         assert_eq!(tried, there, "whatever was begun is finished under its name: {first:?} {second:?}");
     }
+}
+
+/// A drain of so many records, ten a second, into a bucket of which the log is in memory.
+async fn drain_slowly(bucket: &Bucket, records: usize) -> Books {
+    let mut plan = blueprint(Mode::Drain, vec![("list", Box::new(ListSource::counting(records, 10)))]);
+    let mut lane = lane("bucket", &ScriptedSink::willing());
+    (lane.sink, lane.repeats_batches) = (Arc::new(bucket.clone()), true);
+    (lane.settings.batch.max_records, lane.settings.rate_limit) = (10, Some(10.0));
+    plan.lanes.push(lane);
+    drain(plan).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_may_be_written_is_tried_again_as_it_is_for_as_long_as_it_takes() {
+    let bucket = Bucket::default();
+    let until = Instant::now() + Duration::from_secs(300);
+    bucket.contents().unheard_of = Some((body(23), until));
+    let books = drain_slowly(&bucket, 5_000).await;
+    assert!(Instant::now() > until, "others got through all the while");
+    assert_eq!((books.lanes[0].delivered, books.lanes[0].dead_lettered), (5_000, 0));
+    let contents = bucket.contents();
+    assert!(contents.attempts.len() > 505, "it was tried again and again: {}", contents.attempts.len());
+    let bodies_there = contents.objects.values().flatten().cloned().collect();
+    assert_eq!(sorted(bodies_there), bodies(5_000), "each record in one object");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_is_too_large_was_not_written_and_is_halved() {
+    let bucket = Bucket::default();
+    bucket.contents().most = Some(3);
+    let books = drain_slowly(&bucket, 100).await;
+    assert_eq!((books.lanes[0].delivered, books.lanes[0].dead_lettered), (100, 0));
+    let contents = bucket.contents();
+    assert!(contents.objects.values().all(|object| object.len() <= 3));
+    let bodies_there = contents.objects.values().flatten().cloned().collect();
+    assert_eq!(sorted(bodies_there), bodies(100), "each record in one object");
 }

@@ -364,6 +364,8 @@ proptest! {
                 });
                 let mut lane = lane(name, &sink);
                 lane.settings.max_in_flight = max_in_flight;
+                // It changes with each reload.
+                lane.settings.is_adaptive = sinks.lock().expect("no panics").len() % 2 == 1;
                 lane.is_required = is_required;
                 sinks.lock().expect("no panics").push((name, sink));
                 lane

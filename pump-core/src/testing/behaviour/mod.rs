@@ -1,9 +1,19 @@
 //! What every sink owes its users, asked of it on its real server.
 //!
-//! A test of a sink is one line: `behaviour::check(&destination).await`. The author says how a
-//! [`Destination`] is written to, read, stopped and broken; the suite runs a real lane of the real engine
-//! against it, one behaviour after the other, and reads back what came of it. A behaviour that a
-//! destination cannot have is named with the reason ([`Unlike`]), so nothing is left out silently.
+//! A test of a sink is one line. The author says how a [`Destination`] is written to, read, stopped and broken;
+//! the suite runs a real lane of the real engine against it, one behaviour after the other, and reads back what
+//! came of it. A behaviour that a destination cannot have is named with the reason ([`Unlike`]), so nothing is
+//! left out silently.
+//!
+//! ```ignore
+//! // Cargo.toml: pump-core with `features = ["testing"]`, async-trait, tokio with `rt-multi-thread` and `macros`
+//! #[tokio::test(flavor = "multi_thread")]
+//! async fn behaves() {
+//!     pump_core::testing::behaviour::check(MyServer::start).await;
+//! }
+//! ```
+//!
+//! `pump-core/src/testing/behaviour/tests.rs` has a whole one, with a small server.
 
 mod cases;
 mod proxy;
@@ -12,8 +22,13 @@ mod stage;
 #[cfg(test)]
 mod tests;
 mod watch;
+mod witness;
 
+use std::any::type_name;
 use std::fmt::Write;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Poll;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 
@@ -68,8 +83,9 @@ pub trait Destination: Send + Sync {
     type Sink: Sink;
 
     /// Makes an empty place of that name (an index, a topic, a folder; the name is of small letters and
-    /// digits) and gives the sink's keys that write there, as lines of YAML without indentation. Whatever
-    /// can be cut goes through [`Self::way`].
+    /// digits) and gives the sink's keys that write there, as lines of YAML; keys stand at the beginning of a line.
+    /// Engine's keys such as `timeout` may be among them, where the suite's own do not fit. Whatever can be cut
+    /// goes through [`Self::way`].
     async fn place(&self, name: &str) -> String;
 
     /// Everything that is in that place.
@@ -84,10 +100,28 @@ pub trait Destination: Send + Sync {
     /// The proxy between the sink and its server.
     fn way(&self) -> Result<&Proxy, Unlike>;
 
+    /// How long an answer takes at the most, on a busy machine, when nothing is wrong: what is called too late is
+    /// measured by it.
+    fn patience(&self) -> Duration {
+        Duration::from_secs(1)
+    }
+
+    /// Whether the client library connects anew and sends again by itself, so that a lost connection need not
+    /// fail an attempt.
+    fn mends_connections(&self) -> bool {
+        false
+    }
+
+    /// Whether the server can be stopped and started.
+    fn restarts(&self) -> Result<(), Unlike> {
+        Ok(())
+    }
+
     /// Stops the server; what it had confirmed, it has again after [`Self::start`].
     async fn stop(&self) -> Result<(), Unlike>;
 
-    /// Starts a stopped server, and returns once it answers.
+    /// Starts a stopped server, and returns once it answers. It may have another address, if [`Self::way`] leads
+    /// there.
     async fn start(&self) {}
 
     /// This record, made such that the destination refuses it and takes others beside it.
@@ -105,7 +139,8 @@ pub trait Destination: Send + Sync {
     /// Makes the place that was missing.
     async fn make_missing(&self, _name: &str) {}
 
-    /// Texts in any of the keys above that nobody may ever see in a log or an error.
+    /// Texts in any of the keys above that nobody may ever see in a log or an error: credentials, wrong ones too,
+    /// as they are written and in whatever form they travel.
     fn secrets(&self) -> Vec<String>;
 }
 
@@ -120,21 +155,24 @@ pub struct Finding {
     pub held: Result<(), Unlike>,
 }
 
-/// Runs every behaviour against a destination.
+/// Starts a destination and runs every behaviour against it, the only one in this process meanwhile. On a
+/// multi-threaded runtime.
 ///
 /// # Panics
-/// When one does not hold, after all of them were tried, with what was found for each.
-pub async fn check<D: Destination>(destination: &D) -> Vec<Finding> {
-    // Servers are large: of those in one process one at a time.
+/// When one does not hold, after all of them were tried, with what was found for each. When this process has a
+/// `tracing` subscriber already: the suite has to see every line.
+pub async fn check<D: Destination>(start: impl AsyncFnOnce() -> D) -> Vec<Finding> {
     let _one = ONE_AT_A_TIME.lock().await;
-    watch::begin(destination.secrets());
+    let destination = start().await;
     let (mut findings, mut failures) = (Vec::new(), String::new());
+    watch::begin(type_name::<D::Sink>(), destination.secrets());
     for (name, sentence) in cases::ALL {
-        let begin = std::time::Instant::now();
-        let held = match Case::new(destination, name).run().await {
+        let begin = Instant::now();
+        let held = match caught(Case::new(&destination, name).run()).await {
             Ok(()) => Ok(()),
             Err(Failure::Unlike(reason)) => Err(reason),
             Err(Failure::Broken(what)) => {
+                eprintln!("{} {name}: {what}", D::Sink::NAME);
                 let _ = writeln!(failures, "{name} ({sentence}): {what}");
                 continue;
             }
@@ -142,8 +180,22 @@ pub async fn check<D: Destination>(destination: &D) -> Vec<Finding> {
         eprintln!("{} {name}: {held:?} in {:.1?}", D::Sink::NAME, begin.elapsed());
         findings.push(Finding { name, sentence, held });
     }
+    watch::end();
     assert!(failures.is_empty(), "the sink {} does not behave:\n{failures}", D::Sink::NAME);
     findings
 }
 
 static ONE_AT_A_TIME: tokio::sync::Mutex<()> = tokio::sync::Mutex::const_new(());
+
+/// A panic of what an author has written is a behaviour that does not hold.
+async fn caught(case: impl Future<Output = Result<(), Failure>>) -> Result<(), Failure> {
+    let mut case = std::pin::pin!(case);
+    std::future::poll_fn(|context| {
+        catch_unwind(AssertUnwindSafe(|| case.as_mut().poll(context))).unwrap_or_else(|panic| {
+            let text = panic.downcast_ref::<String>().map(String::as_str);
+            let text = text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it says nothing");
+            Poll::Ready(Err(Failure::Broken(format!("a panic: {text}"))))
+        })
+    })
+    .await
+}

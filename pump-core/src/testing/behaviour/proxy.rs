@@ -12,7 +12,8 @@ use tokio::sync::watch;
 /// What is wrong on the way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// Every connection ends somewhere between its first byte and some 40,000 bytes later, in either direction.
+    /// Every connection ends: one within what the client says, somewhere in its first 2,000 bytes; the next one
+    /// within what the server says, so that an answer is lost to something that was done.
     Cut,
     /// Nothing that the server says arrives, and no connection ends.
     Silent,
@@ -41,8 +42,9 @@ impl Drop for Task {
 struct Shared {
     server: Mutex<Option<SocketAddr>>,
     fault: watch::Sender<Option<Fault>>,
-    met: AtomicU64,
-    cuts: AtomicU64,
+    /// Within what the client says, and within what the server says.
+    met: [AtomicU64; 2],
+    connections: AtomicU64,
 }
 
 impl Proxy {
@@ -56,8 +58,8 @@ impl Proxy {
         let shared = Arc::new(Shared {
             server: Mutex::default(),
             fault: watch::Sender::new(None),
-            met: AtomicU64::new(0),
-            cuts: AtomicU64::new(0),
+            met: Default::default(),
+            connections: AtomicU64::new(0),
         });
         let task = tokio::spawn(accept(listener, shared.clone()));
         Self { address, shared, _ends_with_it: Arc::new(Task(task.abort_handle())) }
@@ -80,16 +82,21 @@ impl Proxy {
         self.address
     }
 
-    /// From now on this is wrong; `None`: nothing. A cut that is over ends the connections that it would have
-    /// ended; those that were silent stay so for ever.
+    /// From now on this is wrong; `None`: nothing. Connections that met the one before end.
     pub fn set(&self, fault: Option<Fault>) {
-        self.shared.met.store(0, Ordering::Relaxed);
+        self.shared.met.iter().for_each(|met| met.store(0, Ordering::Relaxed));
+        self.shared.connections.store(0, Ordering::Relaxed);
         self.shared.fault.send_replace(fault);
     }
 
-    /// How often the fault of the moment was met.
+    /// How often the fault of the moment was met, in either direction.
     pub fn met(&self) -> u64 {
-        self.shared.met.load(Ordering::Relaxed)
+        self.shared.met.iter().map(|met| met.load(Ordering::Relaxed)).sum()
+    }
+
+    /// How often it was met within what the server says.
+    pub fn met_back(&self) -> u64 {
+        self.shared.met[1].load(Ordering::Relaxed)
     }
 }
 
@@ -98,9 +105,15 @@ impl Shared {
         self.server.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn meet(&self) {
-        self.met.fetch_add(1, Ordering::Relaxed);
+    fn meet(&self, direction: Direction) {
+        self.met[direction as usize].fetch_add(1, Ordering::Relaxed);
     }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    There,
+    Back,
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -124,14 +137,23 @@ async fn connect(client: TcpStream, shared: &Shared) {
     // A server that is down refuses; closing says so to the client.
     let Ok(server) = TcpStream::connect(server).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
-    // Lengths that differ from one connection to the next, the same in each run.
-    let drawn = shared.cuts.fetch_add(1, Ordering::Relaxed).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48;
-    let life = 1 + drawn as usize % 40_000;
+    let number = shared.connections.fetch_add(1, Ordering::Relaxed);
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
-    let there = pass(&mut from_client, &mut to_server, shared, life, false);
-    let back = pass(&mut from_server, &mut to_client, shared, life, true);
+    let there = pass(&mut from_client, &mut to_server, shared, Direction::There, number);
+    let back = pass(&mut from_server, &mut to_client, shared, Direction::Back, number);
     tokio::select! { () = there => {}, () = back => {} }
+}
+
+/// After how many bytes in this direction a cut ends the connection of that number; the same in each run.
+fn life(number: u64, direction: Direction) -> usize {
+    // The first bytes of a server may be a greeting: a row of lives gets past it.
+    const BACK: [usize; 6] = [0, 40, 200, 0, 1_000, 4_000];
+    match (number % 2, direction) {
+        (0, Direction::There) => (number.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 48) as usize % 2_000,
+        (1, Direction::Back) => BACK[(number / 2) as usize % BACK.len()],
+        _ => usize::MAX,
+    }
 }
 
 /// Passes bytes on until one side ends, or the fault of the moment ends it.
@@ -139,27 +161,28 @@ async fn pass(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
     shared: &Shared,
-    life: usize,
-    is_back: bool,
+    direction: Direction,
+    number: u64,
 ) {
     let mut fault = shared.fault.subscribe();
     let (mut buffer, mut passed) = (vec![0; 16 << 10], 0);
     loop {
         let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
         let mut end = count;
-        let now = *fault.borrow_and_update();
+        let (now, is_back) = (*fault.borrow_and_update(), direction == Direction::Back);
         match now {
-            Some(Fault::Cut) if passed + count > life => {
-                shared.meet();
-                end = life.saturating_sub(passed);
+            Some(Fault::Cut) if passed + count > life(number, direction) => {
+                shared.meet(direction);
+                end = life(number, direction).saturating_sub(passed);
             }
             Some(Fault::Silent) if is_back => {
-                shared.meet();
-                // The other direction, or the end of the proxy, ends it.
-                std::future::pending::<()>().await;
+                shared.meet(direction);
+                // The client may end it before.
+                let _ = fault.changed().await;
+                return;
             }
             Some(Fault::Slow(delay)) if is_back => {
-                shared.meet();
+                shared.meet(direction);
                 tokio::time::sleep(delay).await;
             }
             _ => {}

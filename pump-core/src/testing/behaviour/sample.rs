@@ -1,6 +1,7 @@
 //! The records that the suite sends: transactions, as a gateway writes them, each with its number in it.
 
-use crate::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp};
+use crate::edit::{Edits, Scratch};
+use crate::record::{Chunk, ChunkHead, Codec, IdKey, Kind, Partition, Timestamp, View};
 
 /// The key that consumers of the sample's API have: nobody may see it once it is redacted.
 pub(super) const API_KEY: &str = "sampleapikey";
@@ -49,17 +50,18 @@ impl Sample {
 
     /// Its id, as text.
     pub(super) fn id(&self) -> String {
+        self.chunk().record(0).id(&IdKey::default()).to_string()
+    }
+
+    fn chunk(&self) -> Chunk {
+        let (partition, received) = (Partition::new("only"), Timestamp::now());
+        let (kind, codec) = (Kind::Transaction, Codec::Msgpack);
         let body = self.encode();
-        let head = ChunkHead {
-            source: "suite".into(),
-            partition: Partition::new("only"),
-            kind: Kind::Transaction,
-            codec: Codec::Msgpack,
-            received: Timestamp::now(),
-        };
         let size = body.len();
-        let chunk = Chunk::parse(head, body.into(), 0..1, [(0, 0..size)]).chunk;
-        chunk.record(0).id(&IdKey::default()).to_string()
+        let head = ChunkHead { source: "suite".into(), partition, kind, codec, received };
+        let parsed = Chunk::parse(head, body.into(), 0..1, [(0, 0..size)]);
+        debug_assert!(parsed.undecodable.is_empty(), "{:?}", parsed.undecodable);
+        parsed.chunk
     }
 
     /// As a gateway writes it, in msgpack.
@@ -92,6 +94,17 @@ fn text(out: &mut Vec<u8>, value: &str) {
     out.extend_from_slice(value.as_bytes());
 }
 
+/// What `redact: { fields: { api_key: hash } }` makes of the samples' key.
+pub(super) fn redacted_key() -> String {
+    let redact = serde_json::from_str(r#"{ "fields": { "api_key": "hash" } }"#).expect("it is right");
+    let edits = Edits::new(&[], &redact, &IdKey::default()).expect("the key is a text");
+    let (chunk, mut scratch) = (Sample::new(0).chunk(), Scratch::default());
+    let View::Transaction(edited) = edits.apply(chunk.record(0).view(), &mut scratch) else {
+        unreachable!("samples are transactions");
+    };
+    String::from_utf8_lossy(edited.api_key.0).into_owned()
+}
+
 /// The numbers of the samples that a text speaks of.
 pub fn numbers_in(text: &str) -> impl Iterator<Item = u64> {
     text.split("sample").skip(1).filter_map(|rest| {
@@ -103,35 +116,19 @@ pub fn numbers_in(text: &str) -> impl Iterator<Item = u64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::encode::{Additions, Encoder, FullEncoder};
 
     #[test]
     fn a_sample_is_a_sound_record_and_is_found_again_by_its_number() {
         for number in [0, 7, 999_999] {
-            let body = Sample::new(number).encode();
-            let head = ChunkHead {
-                source: "suite".into(),
-                partition: Partition::new("only"),
-                kind: Kind::Transaction,
-                codec: Codec::Msgpack,
-                received: Timestamp::now(),
-            };
-            let size = body.len();
-            let parsed = Chunk::parse(head, body.into(), 0..1, [(0, 0..size)]);
-            assert!(parsed.undecodable.is_empty(), "{:?}", parsed.undecodable);
-            let record = parsed.chunk.record(0);
-            let mut line = Vec::new();
-            let additions = crate::encode::Additions::default();
-            crate::encode::Encoder::encode(
-                &crate::encode::FullEncoder,
-                record,
-                &record.view(),
-                &additions,
-                &mut line,
-            );
+            let chunk = Sample::new(number).chunk();
+            let (record, mut line) = (chunk.record(0), Vec::new());
+            FullEncoder.encode(record, &record.view(), &Additions::default(), &mut line);
             let line = String::from_utf8(line).expect("it is text");
             assert_eq!(numbers_in(&line).collect::<Vec<_>>(), [number]);
             assert!(line.contains(API_KEY) && line.contains(IP_ADDRESS), "{line}");
         }
+        assert!(!redacted_key().is_empty() && redacted_key() != API_KEY);
         assert_ne!(Sample::new(1).id(), Sample::new(2).id());
     }
 }

@@ -1,9 +1,7 @@
 //! A pump with one lane, built from a sink's section as the binary builds it, on the suite's samples.
 
-use std::io;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
@@ -13,14 +11,12 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::watch;
+use super::witness::{Attempts, Moment, Witness, read};
 use super::{Sample, Sink};
 use crate::accounting::LaneBooks;
 use crate::config::load_text;
-use crate::engine::{LaneBlueprint, LanePlan, Monitor, Pump, PumpError};
-use crate::plugin::{
-    Answers, Batch, Deadline, DynSink, Mode, PlanError, Port, Registry, SinkError, Source, SourceContext,
-    SourceError, SourcePlan,
-};
+use crate::engine::{LaneBlueprint, LanePlan, LogBlueprint, Monitor, Pump, PumpError};
+use crate::plugin::{Mode, PlanError, Port, Registry, Source, SourceContext, SourceError, SourcePlan};
 use crate::record::{Codec, IdKey, Kind};
 use crate::statistics::LaneStatistics;
 use crate::testing::{ListSource, MemoryStore, blueprint};
@@ -28,13 +24,94 @@ use crate::testing::{ListSource, MemoryStore, blueprint};
 /// How long a stop waits for what is in flight.
 pub(super) const SHUTDOWN: Duration = Duration::from_secs(1);
 
-/// Records in a chunk of the source.
-const CHUNK: usize = 100;
+/// Bytes of records in a chunk of the source, unless one has to hold all of them.
+const CHUNK: usize = 100_000;
 
-/// A lane to this sink with the plugin's keys, and what the engine's keys say besides the suite's own.
-pub(super) async fn lane<S: Sink>(keys: &str, engine: &str) -> Result<LaneBlueprint, String> {
-    let plan = plan::<S>(keys, engine)?;
-    plan.open().await.map_err(|error| seen(format!("it cannot be opened: {error}")))
+/// A pump to be.
+pub(super) struct Stage<'s> {
+    lane: LaneBlueprint,
+    samples: &'s [Sample],
+    mode: Mode,
+    chunk: usize,
+    attempts: Arc<Attempts>,
+}
+
+impl<'s> Stage<'s> {
+    /// A lane to this sink with the plugin's keys, and with what the engine's keys say besides the suite's own.
+    pub(super) async fn new<S: Sink>(
+        keys: &str,
+        engine: &str,
+        samples: &'s [Sample],
+    ) -> Result<Self, String> {
+        let opened = plan::<S>(keys, engine)?.open().await;
+        let lane = opened.map_err(|error| seen(format!("it cannot be opened: {error}")))?;
+        Ok(Self { lane, samples, mode: Mode::Drain, chunk: CHUNK, attempts: Arc::default() })
+    }
+
+    /// It does not end by itself.
+    pub(super) fn following(self) -> Self {
+        Self { mode: Mode::Follow, ..self }
+    }
+
+    /// All records come at once.
+    pub(super) fn in_one_chunk(self) -> Self {
+        Self { chunk: usize::MAX, ..self }
+    }
+
+    /// It runs, and the first deliveries are dropped, each at its moment.
+    pub(super) fn dropping(mut self, moments: Vec<Moment>) -> Running {
+        let witness = Witness::new(self.lane.sink.clone(), self.attempts.clone()).dropping(moments);
+        self.lane.sink = Arc::new(witness);
+        self.run()
+    }
+
+    /// It runs, and whatever the sink's probe says, it is delivered to.
+    pub(super) fn blind(mut self) -> Running {
+        let witness = Witness::new(self.lane.sink.clone(), self.attempts.clone()).blind();
+        self.lane.sink = Arc::new(witness);
+        self.run()
+    }
+
+    /// It runs.
+    pub(super) fn start(mut self) -> Running {
+        self.lane.sink = Arc::new(Witness::new(self.lane.sink.clone(), self.attempts.clone()));
+        self.run()
+    }
+
+    fn run(self) -> Running {
+        let bodies = self.samples.iter().map(Sample::encode);
+        let (mut chunks, mut size) = (vec![Vec::new()], 0);
+        let mut total = 0;
+        for body in bodies {
+            if size + body.len() > self.chunk {
+                chunks.push(Vec::new());
+                size = 0;
+            }
+            size += body.len();
+            total += body.len();
+            chunks.last_mut().expect("there is one").push(body);
+        }
+        // As with real sources, no two records have one partition and position.
+        static PARTITIONS: AtomicU64 = AtomicU64::new(0);
+        let partition = format!("suite-{}", PARTITIONS.fetch_add(1, Ordering::Relaxed));
+        let source = ListSource::of(Kind::Transaction, Codec::Msgpack, chunks).in_partition(&partition);
+        let mut parts = blueprint(self.mode, vec![("suite", Box::new(source))]);
+        let letters = MemoryStore::default();
+        parts.lanes = vec![self.lane];
+        // So large that it cuts no batch short.
+        parts.log = LogBlueprint::Memory { max_size: (total * 4).max(16 << 20) };
+        parts.dead_letters = Arc::new(letters.clone());
+        parts.shutdown_timeout = SHUTDOWN;
+        let pump = Pump::new(parts);
+        let monitor = pump.monitor();
+        let (stop, stopped) = oneshot::channel();
+        let task = tokio::spawn(pump.run(async {
+            // A suite that goes away stops it too.
+            let _ = stopped.await;
+        }));
+        let count = self.samples.len() as u64;
+        Running { monitor, letters, attempts: self.attempts, count, stop: Some(stop), task }
+    }
 }
 
 /// Whether the sink has a place for `add`.
@@ -44,24 +121,27 @@ pub(super) fn takes_additions<S: Sink>(keys: &str) -> bool {
 
 fn plan<S: Sink>(keys: &str, engine: &str) -> Result<LanePlan, String> {
     let registry = Registry::new().source::<Nothing>().sink::<S>();
-    let lines = |text: &str| text.lines().map(|line| format!("    {line}\n")).collect::<String>();
-    let mut text = format!(
-        "sources:\n  suite:\n    type: nothing\nsinks:\n  tested:\n    type: {}\n    kinds: [transaction]\n    \
-         retry: {{ initial: 20ms, max: 200ms }}\n",
-        S::NAME
-    );
-    let has = |key: &str| {
-        keys.lines()
-            .chain(engine.lines())
-            .any(|line| line.strip_prefix(key).is_some_and(|rest| rest.starts_with(':')))
-    };
-    for (key, value) in [("batch", "{ max_records: 50, max_age: 100ms }"), ("timeout", "5s")] {
-        if !has(key) {
-            text.push_str(&format!("    {key}: {value}\n"));
+    let key = |line: &str| line.split(':').next().unwrap_or_default().to_owned();
+    // What a behaviour is about comes first, then what the destination says, then what is usual.
+    let (mut taken, mut section) = (Vec::new(), String::new());
+    let usual = "kinds: [transaction]\nretry: { initial: 20ms, max: 200ms }\n\
+                 batch: { max_records: 50, max_age: 100ms }\ntimeout: 5s";
+    for text in [engine, keys, usual] {
+        let mut is_taken = false;
+        let before = taken.len();
+        for line in text.lines() {
+            // Lines that are indented belong to the key above.
+            if !line.starts_with([' ', '-']) {
+                is_taken = taken[..before].contains(&key(line));
+                taken.push(key(line));
+            }
+            if !is_taken {
+                section.push_str(&format!("    {line}\n"));
+            }
         }
     }
-    text.push_str(&lines(keys));
-    text.push_str(&lines(engine));
+    let text =
+        format!("sources:\n  suite:\n    type: nothing\nsinks:\n  tested:\n    type: {}\n{section}", S::NAME);
     // The section has its secrets in it by right; the error must not.
     let wrong =
         |error: &dyn std::fmt::Display| format!("its section is wrong: {}\n{text}", seen(error.to_string()));
@@ -80,32 +160,42 @@ fn seen(text: String) -> String {
 /// A pump that runs.
 pub(super) struct Running {
     monitor: Monitor,
-    pub(super) letters: MemoryStore,
+    letters: MemoryStore,
+    attempts: Arc<Attempts>,
+    count: u64,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<Result<(), PumpError>>,
 }
 
-impl Running {
-    /// Sends the samples through the lane. In [`Mode::Drain`] it ends by itself.
-    pub(super) fn start(lane: LaneBlueprint, samples: &[Sample], mode: Mode) -> Self {
-        let chunks = samples.chunks(CHUNK).map(|chunk| chunk.iter().map(Sample::encode).collect()).collect();
-        let source = ListSource::of(Kind::Transaction, Codec::Msgpack, chunks);
-        let mut parts = blueprint(mode, vec![("suite", Box::new(source))]);
-        let letters = MemoryStore::default();
-        parts.lanes = vec![lane];
-        parts.log = crate::engine::LogBlueprint::Memory { max_size: 64 << 20 };
-        parts.dead_letters = Arc::new(letters.clone());
-        parts.shutdown_timeout = SHUTDOWN;
-        let pump = Pump::new(parts);
-        let monitor = pump.monitor();
-        let (stop, stopped) = oneshot::channel();
-        let task = tokio::spawn(pump.run(async {
-            // A suite that goes away stops it too.
-            let _ = stopped.await;
-        }));
-        Self { monitor, letters, stop: Some(stop), task }
+/// What came of a pump that has ended.
+#[derive(Debug)]
+pub(super) struct Outcome {
+    pub(super) books: LaneBooks,
+    pub(super) attempts: Arc<Attempts>,
+    /// Why records became dead letters.
+    pub(super) reasons: Vec<String>,
+}
+
+impl Outcome {
+    /// Records that are at the destination, by what the sink says.
+    pub(super) fn arrived(&self) -> u64 {
+        self.books.delivered + self.books.duplicate
     }
 
+    /// That so many are there and so many were given up, and none is without an outcome.
+    pub(super) fn expect(&self, arrived: u64, dead: u64) -> Result<(), String> {
+        let found = (self.arrived(), self.books.dead_lettered, self.books.pending());
+        if found == (arrived, dead, 0) {
+            return Ok(());
+        }
+        Err(format!(
+            "{arrived} are to arrive and {dead} to be given up: {:?}, {:.500?}",
+            self.books, self.reasons
+        ))
+    }
+}
+
+impl Running {
     pub(super) fn books(&self) -> LaneBooks {
         self.monitor.books().lanes[0]
     }
@@ -117,6 +207,10 @@ impl Running {
             watch::look(error);
         }
         statistics
+    }
+
+    pub(super) fn attempts(&self) -> &Attempts {
+        &self.attempts
     }
 
     /// Waits until this is so.
@@ -136,8 +230,8 @@ impl Running {
         Ok(())
     }
 
-    /// Waits until it has drained; every record must have an outcome then.
-    pub(super) async fn drained(mut self, limit: Duration) -> Result<LaneBooks, String> {
+    /// Waits until it has drained.
+    pub(super) async fn drained(mut self, limit: Duration) -> Result<Outcome, String> {
         let begin = Instant::now();
         while !self.task.is_finished() && begin.elapsed() < limit {
             self.statistics();
@@ -150,104 +244,43 @@ impl Running {
     }
 
     /// Stops it; gives how long that took.
-    pub(super) async fn stop(mut self, limit: Duration) -> Result<Duration, String> {
+    pub(super) async fn stop(mut self, limit: Duration) -> Result<(Duration, Outcome), String> {
         let begin = Instant::now();
         drop(self.stop.take());
         match tokio::time::timeout(limit, self.ended()).await {
-            Ok(ended) => ended.map(|_| begin.elapsed()),
+            Ok(ended) => ended.map(|outcome| (begin.elapsed(), outcome)),
             Err(_) => Err(format!("it has not stopped after {limit:.1?}: {}", self.told())),
         }
     }
 
-    async fn ended(&mut self) -> Result<LaneBooks, String> {
+    async fn ended(&mut self) -> Result<Outcome, String> {
         match (&mut self.task).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => return Err(seen(format!("the pump ended with an error: {error}"))),
             Err(error) => return Err(seen(format!("the pump panicked: {error}"))),
         }
         let books = self.books();
-        if !books.is_balanced() {
+        if !books.is_balanced() || books.accepted > self.count {
             return Err(format!("the books do not balance: {books:?}"));
         }
-        Ok(books)
+        let letters = self.letters.letters();
+        let reasons = letters.iter().map(|letter| seen(format!("{}: {}", letter.reason, letter.detail)));
+        Ok(Outcome { books, attempts: self.attempts.clone(), reasons: reasons.collect() })
     }
 
     fn told(&self) -> String {
         let LaneStatistics { state, last_error, in_flight, .. } = self.statistics();
-        format!("{state:?}, {in_flight} in flight, last error {last_error:?}, {:?}", self.books())
+        let attempts = (read(&self.attempts.delivered), self.attempts.failed());
+        format!(
+            "{state:?}, {in_flight} in flight, {attempts:?} attempts went well and failed, last error {last_error:?}, {:?}",
+            self.books()
+        )
     }
 }
 
 impl Drop for Running {
     fn drop(&mut self) {
         self.task.abort();
-    }
-}
-
-/// When a delivery is dropped.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Moment {
-    /// When it waits for the so-manieth time.
-    Wait(usize),
-    /// That long after it began.
-    After(Duration),
-}
-
-/// A sink whose first deliveries are dropped, each at its moment, before the rest get through.
-pub(super) struct Dropping {
-    inner: Arc<dyn DynSink>,
-    left: Mutex<Vec<Moment>>,
-    dropped: Arc<AtomicUsize>,
-}
-
-impl Dropping {
-    /// And how many were dropped.
-    pub(super) fn around(inner: Arc<dyn DynSink>, moments: Vec<Moment>) -> (Self, Arc<AtomicUsize>) {
-        let dropped = Arc::<AtomicUsize>::default();
-        (Self { inner, left: Mutex::new(moments), dropped: dropped.clone() }, dropped)
-    }
-}
-
-#[async_trait]
-impl DynSink for Dropping {
-    fn encodes_late(&self) -> bool {
-        self.inner.encodes_late()
-    }
-
-    fn start(&self) {
-        self.inner.start();
-    }
-
-    async fn deliver(&self, batch: &Batch, deadline: Deadline) -> Result<Answers, SinkError> {
-        let moment = self.left.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        let mut delivery = self.inner.deliver(batch, deadline);
-        let answered = match moment {
-            None => return delivery.await,
-            Some(Moment::After(limit)) => tokio::time::timeout(limit, delivery).await.ok(),
-            Some(Moment::Wait(times)) => {
-                let mut waits = 0;
-                std::future::poll_fn(|context| match delivery.as_mut().poll(context) {
-                    Poll::Ready(answered) => Poll::Ready(Some(answered)),
-                    Poll::Pending => {
-                        waits += 1;
-                        if waits >= times { Poll::Ready(None) } else { Poll::Pending }
-                    }
-                })
-                .await
-            }
-        };
-        answered.unwrap_or_else(|| {
-            self.dropped.fetch_add(1, Ordering::Relaxed);
-            Err(SinkError::retry("the suite has dropped it", io::Error::from(io::ErrorKind::Interrupted)))
-        })
-    }
-
-    async fn probe(&self) -> Result<(), SinkError> {
-        self.inner.probe().await
-    }
-
-    async fn close(&self) -> Result<(), SinkError> {
-        self.inner.close().await
     }
 }
 

@@ -1,13 +1,20 @@
-//! Looks at every line that is logged in this process, for texts that nobody may see.
+//! Looks at every line that is logged in this process through `tracing`, for texts that nobody may see.
+//!
+//! A process has one such listener. This one sleeps but while the suite runs.
 
 use std::fmt::{Debug, Write};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 
 use tracing::field::{Field, Visit};
 use tracing::{Event, Id, Level, Metadata, Subscriber, span};
 
+static IS_AWAKE: AtomicBool = AtomicBool::new(false);
+
 #[derive(Default)]
 struct Watch {
+    /// The crate of the sink under test: all that it says is looked at.
+    own: String,
     secrets: Vec<String>,
     found: Vec<String>,
 }
@@ -17,17 +24,29 @@ fn state() -> &'static Mutex<Watch> {
     STATE.get_or_init(Mutex::default)
 }
 
-/// From now on, lines with one of these texts are kept.
+/// From now on, lines with one of these texts are kept. `sink` is the path of the sink's type.
 ///
 /// # Panics
 /// When somebody else listens to this process's log: then nothing could be seen.
-pub(super) fn begin(secrets: Vec<String>) {
+pub(super) fn begin(sink: &str, secrets: Vec<String>) {
     static BEGUN: OnceLock<()> = OnceLock::new();
     BEGUN.get_or_init(|| {
         tracing::subscriber::set_global_default(Watcher)
             .expect("a process that runs the suite has no subscriber of its own");
     });
-    *state().lock().unwrap_or_else(PoisonError::into_inner) = Watch { secrets, found: Vec::new() };
+    let own = sink.split("::").next().unwrap_or_default().to_owned();
+    *state().lock().unwrap_or_else(PoisonError::into_inner) = Watch { own, secrets, found: Vec::new() };
+    wake(true);
+}
+
+/// Nothing is looked at any more.
+pub(super) fn end() {
+    wake(false);
+}
+
+fn wake(is_awake: bool) {
+    IS_AWAKE.store(is_awake, Ordering::Relaxed);
+    tracing::callsite::rebuild_interest_cache();
 }
 
 /// Looks at a text that is shown elsewhere, such as an error on the status page.
@@ -56,8 +75,14 @@ impl Visit for Line {
 
 impl Subscriber for Watcher {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        let limit = if metadata.target().starts_with("pump") { Level::TRACE } else { Level::INFO };
-        *metadata.level() <= limit
+        if !IS_AWAKE.load(Ordering::Relaxed) {
+            return false;
+        }
+        let is_own = |target: &str| {
+            target.starts_with("pump")
+                || target.starts_with(&*state().lock().unwrap_or_else(PoisonError::into_inner).own)
+        };
+        *metadata.level() <= Level::INFO || is_own(metadata.target())
     }
 
     fn new_span(&self, attributes: &span::Attributes<'_>) -> Id {

@@ -1,5 +1,7 @@
 //! The behaviours that every sink owes, on a real OpenSearch.
 
+use std::net::SocketAddr;
+
 use async_trait::async_trait;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use pump_core::testing::behaviour::{Destination, Proxy, Repeats, Sample, Seen, TooLarge, Unlike};
@@ -11,27 +13,38 @@ use super::*;
 
 /// The server does not ask for it; it gets it all the same.
 const PASSWORD: &str = "behaviour-password";
-
-/// An index that is not made by writing to it.
-const WAITS: &str = "suitewaits*";
+const WRONG: &str = "password-of-nobody";
 
 struct OpenSearch {
     server: Mutex<SearchServer>,
     way: Proxy,
+    /// Lets those through who have the password, as the proxies before clusters without users do.
+    guard: Arc<std::sync::Mutex<SocketAddr>>,
+    guarded: HttpServer,
 }
 
 impl OpenSearch {
     async fn start() -> Self {
         let server = SearchServer::opensearch();
-        let setting = json!({ "persistent": { "action.auto_create_index": format!("-{WAITS},+*") } });
-        assert_eq!(server.request("PUT", "/_cluster/settings", &setting).0, 200);
+        let guard = Arc::new(std::sync::Mutex::new(server.address()));
+        let behind = guard.clone();
+        let expected = format!("Basic {}", BASE64_STANDARD.encode(format!("pump:{PASSWORD}")));
+        let guarded = HttpServer::start(move |request| {
+            if request.header("authorization") != Some(&expected) {
+                return HttpReaction::reply(401, "who are you?");
+            }
+            let address = *behind.lock().expect("nobody panics");
+            match pump_testing::exchange(address, request) {
+                Ok(reply) => HttpReaction::reply(reply.status, reply.body),
+                Err(error) => HttpReaction::reply(502, error.to_string()),
+            }
+        });
         let way = Proxy::to(server.address()).await;
-        Self { server: Mutex::new(server), way }
+        Self { server: Mutex::new(server), way, guard, guarded }
     }
 
     fn keys(&self, name: &str) -> String {
-        let auth = format!("auth: {{ basic: {{ username: pump, password: {PASSWORD} }} }}");
-        format!("endpoints: [\"http://{}\"]\nindex: {name}\n{auth}", self.way.address())
+        format!("endpoints: [\"http://{}\"]\nindex: {name}\n{}", self.way.address(), auth(PASSWORD))
     }
 
     async fn make(&self, name: &str) {
@@ -39,6 +52,10 @@ impl OpenSearch {
         let mappings = json!({ "mappings": { "properties": { "api_name": { "type": "keyword" } } } });
         assert_eq!(self.server.lock().await.request("PUT", &format!("/{name}"), &mappings).0, 200);
     }
+}
+
+fn auth(password: &str) -> String {
+    format!("auth: {{ basic: {{ username: pump, password: {password} }} }}")
 }
 
 #[async_trait]
@@ -81,7 +98,10 @@ impl Destination for OpenSearch {
     }
 
     async fn start(&self) {
-        self.server.lock().await.start_again();
+        let mut server = self.server.lock().await;
+        tokio::task::block_in_place(|| server.start_again());
+        self.way.set_server(server.address());
+        *self.guard.lock().expect("nobody panics") = server.address();
     }
 
     fn refused(&self, sample: Sample) -> Result<Sample, Unlike> {
@@ -93,28 +113,30 @@ impl Destination for OpenSearch {
         Ok(TooLarge { batch: 10 << 20, record: None })
     }
 
-    async fn wrong_credentials(&self, _: &str) -> Result<String, Unlike> {
-        Err(Unlike(
-            "the server that can be installed for tests has no users; answers 401 and 403 are scripted",
-        ))
+    async fn wrong_credentials(&self, name: &str) -> Result<String, Unlike> {
+        self.make(name).await;
+        Ok(format!("endpoints: [\"{}\"]\nindex: {name}\n{}", self.guarded.url(), auth(WRONG)))
     }
 
-    async fn missing(&self, _: &str) -> Result<String, Unlike> {
-        Ok(self.keys(&WAITS.replace('*', "foritstarget")))
+    async fn missing(&self, name: &str) -> Result<String, Unlike> {
+        let setting = json!({ "persistent": { "action.auto_create_index": format!("-{name},+*") } });
+        assert_eq!(self.server.lock().await.request("PUT", "/_cluster/settings", &setting).0, 200);
+        Ok(self.keys(name))
     }
 
     async fn make_missing(&self, name: &str) {
-        assert!(name.starts_with(&WAITS[..10]), "{name}");
         self.make(name).await;
     }
 
     fn secrets(&self) -> Vec<String> {
         // As it is, and as it goes over the wire.
-        vec![PASSWORD.to_owned(), BASE64_STANDARD.encode(format!("pump:{PASSWORD}"))]
+        let forms =
+            |password: &str| [password.to_owned(), BASE64_STANDARD.encode(format!("pump:{password}"))];
+        [PASSWORD, WRONG].iter().flat_map(|password| forms(password)).collect()
     }
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behaves() {
-    crate::behaviour::behaves(&OpenSearch::start().await).await;
+    crate::behaviour::behaves(OpenSearch::start).await;
 }

@@ -42,8 +42,12 @@ impl Destination for Folder {
         Err(NO_SERVER)
     }
 
-    async fn stop(&self) -> Result<(), Unlike> {
+    fn restarts(&self) -> Result<(), Unlike> {
         Err(NO_SERVER)
+    }
+
+    async fn stop(&self) -> Result<(), Unlike> {
+        self.restarts()
     }
 
     fn refused(&self, _: Sample) -> Result<Sample, Unlike> {
@@ -75,5 +79,5 @@ impl Destination for Folder {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behaves() {
-    crate::behaviour::behaves(&Folder(TempDir::new().expect("a folder"))).await;
+    crate::behaviour::behaves(async || Folder(TempDir::new().expect("a folder"))).await;
 }

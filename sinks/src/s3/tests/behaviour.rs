@@ -115,11 +115,11 @@ impl Destination for Buckets {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn behaves() {
-    crate::behaviour::behaves(&Buckets::start(Encoding::Ndjson).await).await;
+    crate::behaviour::behaves(|| Buckets::start(Encoding::Ndjson)).await;
 }
 
 /// The same with columns, which keep ids. The page has a row for the sink and not for each encoding.
 #[tokio::test(flavor = "multi_thread")]
 async fn columns_behave() {
-    pump_core::testing::behaviour::check(&Buckets::start(Encoding::Parquet).await).await;
+    pump_core::testing::behaviour::check(|| Buckets::start(Encoding::Parquet)).await;
 }

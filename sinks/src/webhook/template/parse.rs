@@ -7,7 +7,9 @@ use super::{Name, Part, Place};
 
 /// Takes a template apart; pieces of JSON and places, no two pieces of JSON beside each other.
 pub(super) fn parse(text: &str) -> Result<Vec<Part>, String> {
-    let template: Json = serde_json::from_str(text).map_err(|error| format!("this is no JSON: {error}"))?;
+    let template: Json = serde_json::from_str(text).map_err(|error| {
+        format!("this is no JSON ({error}); names in braces stand in strings: `\"{{id}}\"`")
+    })?;
     let mut parts = Parts(Vec::new());
     parts.value(&template)?;
     Ok(parts.0)

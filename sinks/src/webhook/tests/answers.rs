@@ -81,6 +81,19 @@ async fn a_long_answer_is_cut_and_an_endless_one_is_not_read() {
 }
 
 #[tokio::test]
+async fn an_answer_that_hesitates_after_its_status_is_that_status() {
+    let begin = std::time::Instant::now();
+    for (status, is_yes) in [(200, true), (503, false)] {
+        let server = HttpServer::start(move |_| HttpReaction::Hesitate(status, Duration::from_secs(20)));
+        match deliver(&open(config(&server.url())).await).await {
+            Ok(answers) => assert!(is_yes && answers == Answers::delivered(5)),
+            Err(error) => assert!(!is_yes && error.to_string().ends_with("status 503: wait"), "{error}"),
+        }
+    }
+    assert!(begin.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
 async fn what_is_no_answer_is_tried_again() {
     for reaction in [
         HttpReaction::Raw(b"HTTP/1.1 2".to_vec()),

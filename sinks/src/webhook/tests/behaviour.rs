@@ -105,12 +105,12 @@ const WRONG: &str = "token-of-nobody";
 #[tokio::test(flavor = "multi_thread")]
 async fn behaves() {
     let around = "record: '{\"id\":\"{id}\",\"record\":\"{record}\"}'";
-    crate::behaviour::behaves(&Receiver::start(around).await).await;
+    crate::behaviour::behaves(|| Receiver::start(around)).await;
 }
 
 /// A request each: the same, asked once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_for_each_record_behaves() {
     let around = "encoding: single\nbody: '{\"id\":\"{id}\",\"record\":\"{record}\"}'";
-    pump_core::testing::behaviour::check(&Receiver::start(around).await).await;
+    pump_core::testing::behaviour::check(|| Receiver::start(around)).await;
 }

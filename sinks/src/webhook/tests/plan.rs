@@ -39,29 +39,29 @@ fn each_setting_that_makes_no_sense_is_refused_with_its_name() {
                 (config.url, config.tls.ca_file) = (Secret::new("http://h"), Some("ca.pem".into()));
             }),
         ),
-        ("headers", with(&|config| config.headers = header("Content-Length", "1"))),
-        ("headers", with(&|config| config.headers = header("idempotency-key", "1"))),
-        ("headers", with(&|config| config.headers = header("a b", "1"))),
-        ("headers", with(&|config| config.headers = header("a", "1\n2"))),
+        ("headers.Content-Length", with(&|config| config.headers = header("Content-Length", "1"))),
+        ("headers.idempotency-key", with(&|config| config.headers = header("idempotency-key", "1"))),
+        ("headers.a b", with(&|config| config.headers = header("a b", "1"))),
+        ("headers.a", with(&|config| config.headers = header("a", "1\n2"))),
         (
-            "headers",
+            "headers.x-a",
             with(&|config| {
                 config.headers = [header("X-A", "1"), header("x-a", "2")].into_iter().flatten().collect();
             }),
         ),
         (
-            "headers",
+            "headers.Authorization",
             with(&|config| {
                 (config.headers, config.auth) = (header("Authorization", "x"), Some(bearer()));
             }),
         ),
         (
-            "headers",
+            "headers.x-s",
             with(&|config| {
                 (config.headers, config.signature) = (header("x-s", "x"), signed(SIGNING, "X-S"));
             }),
         ),
-        ("signature.secret", with(&|config| config.signature = signed("short", "X-S"))),
+        ("signature.secret", with(&|config| config.signature = signed("", "X-S"))),
         ("signature.header", with(&|config| config.signature = signed(SIGNING, "a b"))),
         ("signature.header", with(&|config| config.signature = signed(SIGNING, "Host"))),
         ("body", with(&|config| config.body = Some("{}".into()))),

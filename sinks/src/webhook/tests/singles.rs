@@ -57,7 +57,7 @@ async fn several_are_under_way_at_once_and_not_more() {
     let seen = most.clone();
     let server = HttpServer::start(move |_| {
         seen.fetch_max(now.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(20));
+        std::thread::sleep(Duration::from_millis(100));
         now.fetch_sub(1, Ordering::SeqCst);
         HttpReaction::reply(200, "")
     });

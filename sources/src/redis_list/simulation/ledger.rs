@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::iter;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
@@ -19,8 +20,8 @@ pub(super) struct Pushed {
     pub(super) is_lost: bool,
     /// A pump had it removed from Redis, and so has said that it is safe, whatever Redis does later.
     pub(super) is_safe: bool,
-    /// How often it may come once more although a sink said that it has it: a pump ended that had read it, its
-    /// segment was taken over, or a failover had it.
+    /// How often it may come once more although a sink said that it has it: a pump ended that had read it (once for
+    /// each segment that it had read it from), its segment was taken over, or a failover had it.
     pub(super) excuses: u32,
     /// How many failovers took it out of its segment. In the next one nobody can know it by its place.
     pub(super) unsealed: u32,
@@ -35,8 +36,8 @@ pub(super) struct State {
     pub(super) pushed: BTreeMap<Bytes, Pushed>,
     /// Pumps that ended, leases that were lost, failovers.
     pub(super) mishaps: u32,
-    /// What each pump has read, and may have kept.
-    read: BTreeMap<String, BTreeSet<Bytes>>,
+    /// What each pump has read, and may have kept: its records, each with the segments that it was read from.
+    read: BTreeMap<String, BTreeMap<Bytes, BTreeSet<String>>>,
     /// Nothing goes wrong any more.
     pub(super) is_calm: bool,
     /// What must not be.
@@ -83,15 +84,20 @@ impl Ledger {
         state.note(what);
     }
 
-    /// A pump has read these.
-    pub(super) fn read(&self, pump: &str, bodies: impl IntoIterator<Item = Bytes>) {
-        self.state().read.entry(pump.to_owned()).or_default().extend(bodies);
+    /// A pump has read these from a segment.
+    pub(super) fn read(&self, pump: &str, segment: &str, bodies: impl IntoIterator<Item = Bytes>) {
+        let mut state = self.state();
+        let read = state.read.entry(pump.to_owned()).or_default();
+        for body in bodies {
+            read.entry(body).or_default().insert(segment.to_owned());
+        }
     }
 
-    /// A pump has ended: what it has read may come again, now or, if it keeps its log, later.
+    /// A pump has ended: what it has read may come again, now or, if it keeps its log, later. What a failover gave it
+    /// in a second segment is twice in its log, and comes again as often.
     pub(super) fn ended(&self, pump: &str, keeps_log: bool, what: impl Display) {
         let read = self.state().read.remove(pump).unwrap_or_default();
-        self.mishap(what, &read);
+        self.mishap(what, read.iter().flat_map(|(body, segments)| iter::repeat_n(body, segments.len())));
         if keeps_log {
             self.state().read.insert(pump.to_owned(), read);
         }

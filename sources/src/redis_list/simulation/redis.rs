@@ -289,7 +289,7 @@ impl Calls for Client {
             let read = reply.as_ref().map(|reply| (reply.first, reply.sizes.len()));
             self.note(format_args!("reads {segment}: {read:?}"));
             if let Some(reply) = &reply {
-                self.redis.ledger.read(&self.name, bodies(reply));
+                self.redis.ledger.read(&self.name, segment, bodies(reply));
             }
             reply
         })

@@ -176,6 +176,7 @@ impl Seat {
         lane.settings = LaneSettings {
             batch: BatchDefaults { max_records, max_bytes: 64 << 10, max_age: Duration::from_millis(300) },
             max_in_flight,
+            is_adaptive: false,
             rate_limit: None,
             timeout: Duration::from_secs(2),
             retry: RetrySettings {

@@ -68,6 +68,23 @@ fn what_a_pump_had_removed_is_asked_for_whatever_redis_loses_of_it_later() {
 }
 
 #[test]
+fn a_pump_that_ends_is_an_excuse_for_each_segment_that_it_had_read_a_record_from() {
+    let ledger = Ledger::new(false);
+    let body = Bytes::from_static(b"unsealed by a failover");
+    ledger.state().pushed.insert(body.clone(), Pushed::default());
+    for segment in ["first", "second", "second"] {
+        ledger.read("pump", segment, [body.clone()]);
+    }
+    ledger.ended("another", true, "it had read nothing");
+    assert_eq!(ledger.state().pushed[&body].excuses, 0);
+    // Its log has both, each time that it ends.
+    ledger.ended("pump", true, "killed");
+    ledger.ended("pump", false, "killed again, and its log is gone");
+    ledger.ended("pump", false, "it has read nothing since");
+    assert_eq!(ledger.state().pushed[&body].excuses, 4);
+}
+
+#[test]
 fn a_cut_that_is_not_durable_is_found() {
     finds(Bug::CutNotDurable);
 }
