@@ -15,7 +15,6 @@ pub struct S3Config {
     pub bucket: String,
     /// What keys begin with; a template, such as `tyk/%Y/%m/%d/{api_id}/`.
     #[serde(default = "hourly")]
-    #[schemars(length(min = 1))]
     pub prefix: String,
     /// The bucket's region; without this key what the environment says.
     #[serde(default)]

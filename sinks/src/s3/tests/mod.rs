@@ -4,6 +4,7 @@ mod behaviour;
 mod objects;
 mod plan;
 mod refusals;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
