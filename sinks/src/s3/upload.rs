@@ -4,6 +4,7 @@
 //! upload in parts that does not come to its end, because a request failed or the attempt was dropped, is given up
 //! in the background, for its parts cost money until somebody clears them away.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -98,10 +99,20 @@ impl<'u> Upload<'u> {
     /// In a task of its own: were the request dropped, nobody would know the id of what the store has begun.
     async fn begin(&self) -> Result<Begun, Failure> {
         let (store, key, janitor) = (self.store.clone(), self.key.clone(), self.janitor.clone());
-        let (sender, receiver) = oneshot::channel();
+        let (mut sender, receiver) = oneshot::channel();
         self.janitor.spawn(async move {
-            let id = store.begin(&key).await;
-            let begun = id.map(|id| Begun { store, janitor, key, id, is_over: false });
+            let mut begin = pin!(store.begin(&key));
+            let id = tokio::select! {
+                biased;
+                id = &mut begin => id,
+                // Nobody waits any more: a while longer, so that what comes of it can be given up.
+                () = sender.closed() => match timeout(ABORT_TIMEOUT, begin).await {
+                    Ok(id) => id,
+                    Err(_) => return,
+                },
+            };
+            let begun =
+                id.map(|id| Begun { store: store.clone(), janitor, key: key.clone(), id, is_over: false });
             // Whom nobody waits for is given up as it is dropped.
             let _ = sender.send(begun);
         });
@@ -169,8 +180,16 @@ impl Janitor {
 
     /// Waits for what is under way.
     pub(super) async fn finish(&self, limit: Duration) {
-        let mut work = std::mem::take(&mut *self.work());
-        let all = async { while work.join_next().await.is_some() {} };
+        let all = async {
+            // What ends may leave more to be done: an upload that has begun is then given up.
+            loop {
+                let mut work = std::mem::take(&mut *self.work());
+                if work.join_next().await.is_none() {
+                    return;
+                }
+                while work.join_next().await.is_some() {}
+            }
+        };
         if timeout(limit, all).await.is_err() {
             warn!(
                 sink = &*self.sink,

@@ -137,3 +137,33 @@ async fn a_name_that_nobody_knows_is_unavailable() {
     assert_eq!(error.kind(), SinkErrorKind::Unavailable, "{error}");
     assert!(error.to_string().contains("check `endpoint`"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_whose_attempt_is_dropped_while_it_begins_is_given_up() {
+    let server = HttpServer::start(|request| match &*request.method {
+        "POST" => {
+            std::thread::sleep(Duration::from_millis(300));
+            HttpReaction::reply(
+                200,
+                "<InitiateMultipartUploadResult><UploadId>late</UploadId></InitiateMultipartUploadResult>",
+            )
+        }
+        _ => HttpReaction::reply(204, ""),
+    });
+    let sink = open(S3Config { compression: Compression::None, ..config(&server.url()) }).await;
+    let batch = noisy(10, 9 << 20);
+    let begun = async {
+        while server.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        biased;
+        () = begun => {}
+        answers = deliver(&sink, &batch) => panic!("too soon: {answers:?}"),
+    }
+    sink.close().await.expect("closed");
+    let asked: Vec<_> = server.requests().into_iter().map(|request| (request.method, request.path)).collect();
+    assert_eq!(asked.len(), 2, "{asked:?}");
+    assert!(asked[1].0 == "DELETE" && asked[1].1.contains("uploadId=late"), "{asked:?}");
+}
