@@ -1,37 +1,35 @@
 //! The writer: makes durable what was appended, and removes what nobody needs any more. One task.
 //!
-//! Chunks that come within a few milliseconds, or while a sync is under way, are synced together. A segment is
+//! Chunks that come within a few milliseconds, or while a sync is under way, are synced together: while the disk is
+//! busy with one share, the next one is encoded and written, and its sync begins when the other has ended. A segment is
 //! synced before the next one begins, so that what is missing in it later is damage and not torn. A sync
 //! that failed is never tried again: the kernel may have dropped what it could not write.
+
+mod upkeep;
 
 use std::io;
 use std::sync::PoisonError;
 use std::time::Duration;
 
 use bytes::Bytes;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
-use tracing::warn;
 
 use super::frame;
 use super::open::{Position, Segment};
-use super::saved;
 use super::segment::file_name;
 use super::state::{Pending, Written};
 use super::{Compression, DiskLog, LogError};
 use crate::bugs::{self, Bug};
-use crate::record::Timestamp;
+use upkeep::is_full;
 
-/// A file that keeps room on the disk for the file of cursors, and what part of a segment it takes.
-const SPARE: &str = "spare";
-const SPARE_PART: u64 = 32;
 /// How often cursors are stored, and segments looked at.
 const EVERY: Duration = Duration::from_secs(1);
-/// How long nothing must have come before a segment with room in it is given up.
-const IDLE: Duration = Duration::from_secs(2);
 /// Bytes that are written with one call.
 const WRITE_AT_ONCE: u64 = 1 << 20;
-/// What is committed together at most, in bytes, so that others need not wait long.
-const MAX_GROUP: usize = 8 << 20;
+/// A share that has so many bytes gets no more: others need not wait long for it, and as much again is written
+/// while it is synced.
+const MAX_SHARE: usize = 4 << 20;
 
 /// The segment that grows.
 struct Growing {
@@ -43,8 +41,16 @@ struct Growing {
 struct Writer<'a> {
     log: &'a DiskLog,
     growing: Option<Growing>,
-    /// Taken out, and not removed yet.
+    /// Written, and to be synced next.
+    share: Share,
+    /// Being synced.
+    syncing: Option<Share>,
+    /// Taken out, and not given to be removed yet.
     doomed: Vec<Segment>,
+    /// Bytes of the segments that are being removed.
+    removing: Option<u64>,
+    /// A sync and a removal, at most one of each. They go with the writer.
+    beside: JoinSet<Done>,
     saved: Option<Bytes>,
     look_at: Instant,
     /// The length of the spare file; 0: there is none that is known of.
@@ -58,7 +64,11 @@ pub(super) async fn run(log: &DiskLog) -> Result<(), LogError> {
     let mut writer = Writer {
         log,
         growing: None,
+        share: Share::default(),
+        syncing: None,
         doomed: Vec::new(),
+        removing: None,
+        beside: JoinSet::new(),
         saved: None,
         spare: 0,
         look_at: Instant::now() + EVERY,
@@ -75,23 +85,33 @@ impl Writer<'_> {
         self.keep_spare().await;
         loop {
             self.check_damage()?;
+            while let Some(done) = self.beside.try_join_next() {
+                self.ended(done.map_err(io::Error::other)?).await?;
+            }
             let (group, is_closing) = self.take_group();
             let is_idle = group.is_empty();
-            if !is_idle {
-                match self.commit(group).await {
-                    // What is not durable was not settled: it comes again.
-                    Err(LogError::Io(error)) if self.log.state().is_closing && is_full(&error) => {
-                        return Ok(self.save().await?);
-                    }
-                    committed => committed?,
+            match self.write_group(group).await {
+                // What is not durable was not settled: it comes again.
+                Err(LogError::Io(error)) if self.log.state().is_closing && is_full(&error) => {
+                    return Ok(self.save().await?);
                 }
+                written => written?,
+            }
+            if self.syncing.is_none() {
+                self.begin_sync().await?;
             }
             let is_over = is_closing && self.log.state().pending.is_empty();
+            if is_over {
+                self.finish_share().await?;
+                // What is doomed since it began goes now.
+                self.finish_removal().await?;
+            }
             let is_due = is_over || Instant::now() >= self.look_at;
             if is_due || self.log.state().is_room_wanted() {
-                self.trim(MaySeal::Yes).await?;
+                self.trim().await?;
             }
             if is_over {
+                self.finish_removal().await?;
                 return Ok(self.save().await?);
             }
             if is_due {
@@ -102,20 +122,25 @@ impl Writer<'_> {
                 self.save_as_far_as_possible().await?;
             }
             if is_idle {
-                let due = self
-                    .log
-                    .state()
-                    .pending
-                    .front()
-                    .map(|first| first.since + self.log.settings.commit_after);
-                let wake_at = due.map_or(self.look_at, |due| due.min(self.look_at));
-                tokio::select! {
-                    biased;
-                    () = self.log.work.notified() => {}
-                    () = sleep_until(wake_at) => {}
-                }
+                self.wait_for_work().await?;
             }
         }
+    }
+
+    /// Waits until there is something to write, something beside has ended, or it is time to look.
+    async fn wait_for_work(&mut self) -> Result<(), LogError> {
+        let first = self.log.state().pending.front().map(|first| first.since);
+        // What is due and was not taken has no room in the share: it waits for the sync.
+        let due =
+            first.filter(|_| self.share.len < MAX_SHARE).map(|since| since + self.log.settings.commit_after);
+        let wake_at = due.map_or(self.look_at, |due| due.min(self.look_at));
+        tokio::select! {
+            biased;
+            Some(done) = self.beside.join_next() => self.ended(done.map_err(io::Error::other)?).await?,
+            () = self.log.work.notified() => {}
+            () = sleep_until(wake_at) => {}
+        }
+        Ok(())
     }
 
     /// A lane could not read: nobody goes on.
@@ -124,33 +149,34 @@ impl Writer<'_> {
         damage.map_or(Ok(()), Err)
     }
 
-    /// What is to be made durable now: nothing while it may wait for more.
+    /// What is to be written now: nothing while it may wait for more, or the share is full.
     fn take_group(&self) -> (Vec<Pending>, bool) {
         let mut state = self.log.state();
+        let in_hand = self.share.len + self.syncing.as_ref().map_or(0, |share| share.len);
         let is_due = state.pending.front().is_some_and(|first| {
             state.is_closing
-                || state.pending_bytes >= self.log.settings.commit_bytes
+                || state.pending_bytes - in_hand >= self.log.settings.commit_bytes
                 || Instant::now() >= first.since + self.log.settings.commit_after
         });
         let mut group = Vec::new();
-        let mut size = 0;
+        let mut len = self.share.len;
         while is_due
-            && let Some(next) = state.pending.front()
-            && (group.is_empty() || size + next.chunk.size() <= MAX_GROUP)
+            && len < MAX_SHARE
+            && let Some(next) = state.pending.pop_front()
         {
-            size += next.chunk.size();
-            group.extend(state.pending.pop_front());
+            len += next.chunk.size();
+            group.push(next);
         }
         (group, state.is_closing)
     }
 
-    /// Writes and syncs a group, a segment's share of it after the other.
-    async fn commit(&mut self, group: Vec<Pending>) -> Result<(), LogError> {
+    /// Writes a group: it becomes a part of the share. Where a segment ends, the share is synced first.
+    async fn write_group(&mut self, group: Vec<Pending>) -> Result<(), LogError> {
         let synced = self.log.state().durable;
-        let mut share = Share::default();
         for pending in group {
+            self.share.len += pending.chunk.size();
             if !pending.is_written {
-                share.group.push(pending);
+                self.share.group.push(pending);
                 continue;
             }
             let (pending, encoded) = self.encode(pending, synced).await?;
@@ -161,23 +187,23 @@ impl Writer<'_> {
                 .as_ref()
                 .is_none_or(|growing| growing.len > 0 && growing.len + len > self.log.settings.segment_size);
             if is_full {
-                self.finish(std::mem::take(&mut share)).await?;
+                self.write().await?;
+                self.finish_share().await?;
                 self.seal().await?;
                 self.begin(pending.first, len).await?;
             }
             let growing = self.growing.as_mut().expect("it was begun");
-            share
-                .frames
-                .push(Written { header, at: Position { segment: growing.first, offset: growing.len } });
-            share.parts.extend(pieces);
-            share.size += len;
+            let at = Position { segment: growing.first, offset: growing.len };
             growing.len += len;
-            share.group.push(pending);
-            if share.size >= WRITE_AT_ONCE {
-                self.write(&mut share).await?;
+            self.share.frames.push(Written { header, at });
+            self.share.parts.extend(pieces);
+            self.share.unwritten += len;
+            self.share.group.push(pending);
+            if self.share.unwritten >= WRITE_AT_ONCE {
+                self.write().await?;
             }
         }
-        self.finish(share).await
+        self.write().await
     }
 
     /// A chunk as a frame. What takes long is done where it holds nobody up.
@@ -197,13 +223,60 @@ impl Writer<'_> {
         }
     }
 
-    /// Makes a share durable, and only then says so.
-    async fn finish(&mut self, mut share: Share) -> Result<(), LogError> {
-        if !share.frames.is_empty() {
-            self.write(&mut share).await?;
-            if !bugs::is(Bug::SettleBeforeSync) {
-                self.sync().await?;
+    /// Makes durable all that was written.
+    async fn finish_share(&mut self) -> Result<(), LogError> {
+        self.finish_sync().await?;
+        self.begin_sync().await?;
+        self.finish_sync().await
+    }
+
+    /// Begins to make the share durable, if there is anything in it. No other is being synced.
+    async fn begin_sync(&mut self) -> Result<(), LogError> {
+        let share = std::mem::take(&mut self.share);
+        let Some(growing) = self.growing.as_ref().filter(|_| !share.frames.is_empty()) else {
+            self.commit(share);
+            return Ok(());
+        };
+        let (storage, name) = (self.log.storage.clone(), growing.name.clone());
+        if bugs::is(Bug::SettleBeforeSync) {
+            self.commit(share);
+            return storage.sync(&name).await.map_err(LogError::Sync);
+        }
+        self.syncing = Some(share);
+        self.beside.spawn(async move { Done::Sync(storage.sync(&name).await) });
+        Ok(())
+    }
+
+    /// Waits for the sync that is under way.
+    async fn finish_sync(&mut self) -> Result<(), LogError> {
+        while self.syncing.is_some()
+            && let Some(done) = self.beside.join_next().await
+        {
+            self.ended(done.map_err(io::Error::other)?).await?;
+        }
+        Ok(())
+    }
+
+    /// Something has ended that went on beside the writing.
+    async fn ended(&mut self, done: Done) -> Result<(), LogError> {
+        match done {
+            Done::Sync(synced) => {
+                synced.map_err(LogError::Sync)?;
+                let share = self.syncing.take().unwrap_or_default();
+                self.commit(share);
             }
+            Done::Removal(removed) => {
+                removed?;
+                self.removed().await;
+            }
+        }
+        Ok(())
+    }
+
+    /// A share is durable: only now anybody is told.
+    fn commit(&self, share: Share) {
+        if share.group.is_empty() {
+            return;
         }
         let is_drained = {
             let mut state = self.log.state();
@@ -215,10 +288,6 @@ impl Writer<'_> {
         if is_drained {
             self.log.closed.notify_waiters();
         }
-        if bugs::is(Bug::SettleBeforeSync) {
-            self.sync().await?;
-        }
-        Ok(())
     }
 
     /// Begins a segment; waits for a disk that is full.
@@ -238,9 +307,10 @@ impl Writer<'_> {
         Ok(())
     }
 
-    /// Writes what of a share is not written yet: the last bytes of the segment that grows.
-    async fn write(&mut self, share: &mut Share) -> Result<(), LogError> {
-        let (parts, size) = (std::mem::take(&mut share.parts), std::mem::take(&mut share.size));
+    /// Writes what of the share is not written yet: the last bytes of the segment that grows.
+    async fn write(&mut self) -> Result<(), LogError> {
+        let (parts, size) =
+            (std::mem::take(&mut self.share.parts), std::mem::take(&mut self.share.unwritten));
         let Some(Growing { name, len, .. }) = &self.growing else { return Ok(()) };
         let (name, offset) = (name.clone(), len - size);
         if parts.is_empty() {
@@ -258,161 +328,30 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn sync(&self) -> Result<(), LogError> {
-        let Some(growing) = &self.growing else { return Ok(()) };
-        self.log.storage.sync(&growing.name).await.map_err(LogError::Sync)
-    }
-
-    /// Ends the segment that grows: what is in it is safe before the next one begins.
+    /// Ends the segment that grows: what is in it was synced, so that the next one may begin.
     async fn seal(&mut self) -> Result<(), LogError> {
-        self.sync().await?;
         if let Some(Growing { name, len, .. }) = self.growing.take() {
             self.log.storage.truncate(&name, len).await?;
         }
         self.log.state().growing = None;
         Ok(())
     }
-
-    /// The disk has no room: what can go goes, and sources wait, since nothing that was appended is durable.
-    async fn wait_for_disk(&mut self, error: io::Error) -> Result<(), LogError> {
-        let now = Instant::now();
-        self.warn_of_full_disk(&error);
-        self.log.state().is_disk_full = true;
-        self.trim(MaySeal::No).await?;
-        // Cuts are not late: what a sink takes gives the disk room.
-        if now >= self.look_at || self.log.state().is_cut_wanted() {
-            self.save_as_far_as_possible().await?;
-            self.look_at = now + EVERY;
-        }
-        self.check_damage()?;
-        if self.log.state().is_closing {
-            return Err(error.into());
-        }
-        tokio::time::sleep(Duration::from_millis(200)).await;
-        Ok(())
-    }
-
-    /// Removes what nobody needs.
-    async fn trim(&mut self, may_seal: MaySeal) -> Result<(), LogError> {
-        let settings = &self.log.settings;
-        let now = Timestamp::now();
-        let is_kept = |segment: &Segment| {
-            !settings.retain.is_zero() && now.seconds_since(segment.newest) < settings.retain.as_secs_f64()
-        };
-        let gives_up_growing = {
-            let state = self.log.state();
-            let is_idle = state.appended_at.elapsed() >= IDLE && !state.segments.back().is_some_and(is_kept);
-            state.is_growing_for_nobody() && (is_idle || state.is_room_wanted())
-        };
-        if gives_up_growing && may_seal == MaySeal::Yes {
-            self.seal().await?;
-        }
-        // What was given up for the sake of room gives none before it is removed.
-        let may_give_up = self.doomed.is_empty();
-        let removable = self.log.state().take_removable(is_kept, may_give_up, &self.log.accounting);
-        self.doomed.extend(removable);
-        if self.doomed.is_empty() {
-            return Ok(());
-        }
-        // First it is written down that they are not missing.
-        match self.save().await {
-            Err(error) if is_full(&error) => return Ok(()),
-            saved => saved?,
-        }
-        while let Some(segment) = self.doomed.pop() {
-            if let Err(error) = self.log.storage.remove(&segment.name()).await {
-                self.doomed.push(segment);
-                return Err(error.into());
-            }
-            self.log.state().doomed_bytes -= segment.bytes;
-        }
-        self.keep_spare().await;
-        self.log.room.give();
-        self.log.readable.notify_waiters();
-        Ok(())
-    }
-
-    /// Stores cursors, cuts and positions, if there is anything new.
-    async fn save(&mut self) -> io::Result<()> {
-        let (saved, cuts) = self.log.state().remember();
-        let content = saved.to_bytes();
-        if self.saved.as_ref() != Some(&content) {
-            self.replace(content).await?;
-        }
-        self.log.state().cuts_are_durable(cuts);
-        self.log.cut.notify_waiters();
-        Ok(())
-    }
-
-    async fn replace(&mut self, content: Bytes) -> io::Result<()> {
-        let storage = &self.log.storage;
-        match storage.replace(saved::FILE, content.clone()).await {
-            // What this file says gives the disk room again, and nothing else does.
-            Err(error) if is_full(&error) => {
-                storage.remove(SPARE).await?;
-                self.spare = 0;
-                storage.replace(saved::FILE, content.clone()).await?;
-            }
-            replaced => replaced?,
-        }
-        self.saved = Some(content);
-        Ok(())
-    }
-
-    /// The same; a full disk keeps the older ones, which repeats records and loses none.
-    async fn save_as_far_as_possible(&mut self) -> io::Result<()> {
-        match self.save().await {
-            Err(error) if is_full(&error) => {
-                self.warn_of_full_disk(&error);
-                Ok(())
-            }
-            saved => saved,
-        }
-    }
-
-    /// Keeps a little room on the disk: it is given up when the file of cursors needs it and there is no other.
-    async fn keep_spare(&mut self) {
-        let needed = 2 * self.saved.as_ref().map_or(0, Bytes::len) as u64;
-        if self.spare > 0 && self.spare >= needed {
-            return;
-        }
-        let len = needed.max(self.log.settings.segment_size / SPARE_PART);
-        let storage = &self.log.storage;
-        // A disk that has no room for it is found out where room is needed.
-        let made = match storage.remove(SPARE).await {
-            Ok(()) => storage.create(SPARE, len).await,
-            failed => failed,
-        };
-        self.spare = if made.is_ok() { len } else { 0 };
-    }
-
-    fn warn_of_full_disk(&mut self, error: &io::Error) {
-        let now = Instant::now();
-        if self.warned.is_none_or(|at| now >= at + Duration::from_secs(60)) {
-            let error = error.to_string();
-            warn!(error, "the disk of the log is full: sources wait, sinks go on with what is there");
-            self.warned = Some(now);
-        }
-    }
 }
 
-/// What of a group goes into one segment.
+/// What is synced together: all of it in one segment.
 #[derive(Default)]
 struct Share {
     group: Vec<Pending>,
+    /// Bytes of its chunks.
+    len: usize,
     frames: Vec<Written>,
     /// Not written yet, and how many bytes that is.
     parts: Vec<Bytes>,
-    size: u64,
+    unwritten: u64,
 }
 
-/// Whether the segment that grows may end now: not in the middle of a commit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum MaySeal {
-    Yes,
-    No,
-}
-
-fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+/// What has ended beside the writing.
+enum Done {
+    Sync(io::Result<()>),
+    Removal(io::Result<()>),
 }

@@ -23,6 +23,8 @@ struct Moment {
 async fn whenever_the_power_goes_nothing_that_was_safe_is_lost() {
     let lanes = [BOTH, ONE];
     let disk = SimulatedStorage::new(7);
+    // Calls take their time, so that one group is written while another one is synced.
+    disk.set_max_delay(Duration::from_millis(4));
     disk.record();
     let settings = DiskSettings { commit_bytes: 1_500, ..settings() };
     let mut world = World::new(disk.clone(), settings, &lanes).await;
