@@ -11,7 +11,7 @@ cargo test --locked $(1) -p pump-sources --lib -- --exact --list $(2) | grep '^1
 $(3) cargo test --locked $(1) -p pump-sources --lib -- --exact --include-ignored --nocapture $(2)
 endef
 
-.PHONY: demo test check chaos simulate fuzz fuzz-keep setup
+.PHONY: demo test check chaos simulate fuzz fuzz-keep setup build-packages
 
 ## demo: made-up traffic through the log into files, with a live summary; nothing to install
 demo:
@@ -22,7 +22,7 @@ test: setup
 	cargo test --locked --workspace
 
 ## check: formatting, lints, licences, and where versions may come from
-check: $(deny)/bin/cargo-deny
+check: build-packages $(deny)/bin/cargo-deny
 	cargo fmt --all --check
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(deny)/bin/cargo-deny --locked check bans licenses sources
@@ -32,8 +32,9 @@ check: $(deny)/bin/cargo-deny
 chaos:
 	scripts/setup.sh chaos
 	PUMP_TEST_KILL_ROUNDS=100 PUMP_TEST_SEARCH_KILLS=60 PUMP_TEST_S3_KILLS=20 PUMP_TEST_DEAD_SECONDS=60 \
+		PUMP_TEST_KAFKA_RECORDS=1000000 \
 		cargo test --locked --test suite -- --include-ignored \
-		kills_at_random kills_in_the_middle memory_stays elasticsearch_7 a_dead_sink a_disk_that_fills
+		kills_at_random kills_in_the_middle memory_stays elasticsearch_7 a_dead_sink a_disk_that_fills a_broker_that_stops
 
 ## simulate: more runs of the simulation than a test run has (SEEDS=50000 FIRST=0); with SEED=7 that one, told in full
 simulate:
@@ -60,6 +61,9 @@ fuzz-keep: $(fuzzer)/bin/cargo-fuzz
 
 setup:
 	scripts/setup.sh
+
+build-packages:
+	scripts/setup.sh build
 
 $(deny)/bin/cargo-deny:
 	cargo install --locked --quiet --root $(deny) cargo-deny@0.20.2

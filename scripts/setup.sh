@@ -1,26 +1,36 @@
 #!/usr/bin/env bash
 # Installs what the tests need and says what it cannot install. Quick when everything is there.
 #
-#   scripts/setup.sh           for `make test`
+#   scripts/setup.sh build     for building: a compiler and what is linked
+#   scripts/setup.sh           for `make test` as well
 #   scripts/setup.sh chaos     for `make chaos` as well
 set -euo pipefail
 cd "$(dirname "$0")"
 
-# Command and the Debian package that brings it.
-needed=(redis-server:redis-server redis-cli:redis-tools promtool:prometheus valkey-server:valkey-server
-    python3:python3 pip3:python3-pip java:default-jre-headless javac:default-jdk-headless mvn:maven)
+# Command, or C header in angle brackets, and the Debian package that brings it. The first are for librdkafka.
+needed=(cc:gcc make:make perl:perl pkg-config:pkg-config "<openssl/ssl.h>:libssl-dev" "<stdio.h>:libc6-dev" c++:g++)
+to_test=(redis-server:redis-server redis-cli:redis-tools promtool:prometheus valkey-server:valkey-server
+    python3:python3 pip3:python3-pip java:default-jre-headless javac:default-jdk-headless mvn:maven kcat:kcat)
+[ "${1:-}" = build ] || needed+=("${to_test[@]}")
+
+is_there() {
+    case $1 in
+    '<'*) echo "#include $1" | cc -E - >/dev/null 2>&1 ;;
+    *) command -v "$1" >/dev/null ;;
+    esac
+}
 
 packages() {
     local missing=() as_root=()
     for entry in "${needed[@]}"; do
-        command -v "${entry%%:*}" >/dev/null || missing+=("${entry##*:}")
+        is_there "${entry%%:*}" || missing+=("${entry##*:}")
     done
     [ ${#missing[@]} -eq 0 ] && return
     if [ "$(id -u)" -ne 0 ]; then
         as_root=(sudo --non-interactive)
     fi
     if ! command -v apt-get >/dev/null || { [ "$(id -u)" -ne 0 ] && ! sudo --non-interactive true 2>/dev/null; }; then
-        echo "the tests need these packages, and this script may not install them: ${missing[*]}" >&2
+        echo "building and testing need these packages, and this script may not install them: ${missing[*]}" >&2
         exit 1
     fi
     echo "installing ${missing[*]}"
@@ -45,8 +55,8 @@ packages() {
 
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/pump
 
-# A search server: its libraries from Maven, and a small main class that starts one node of it.
-search_server() {
+# A server in Java: its libraries from Maven, and for some a small main class that starts one node of it.
+java_server() {
     local name=$1 version=$2 target=$cache/$1-$2
     # What is ours of it may have changed since.
     local file is_same=yes
@@ -59,7 +69,8 @@ search_server() {
     local work
     work=$(mktemp -d "$cache/.$name.XXXXXX")
     cp "$name"/* "$work"
-    if ! (cd "$work" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib && javac -cp 'lib/*' SearchNode.java) >"$work/log" 2>&1; then
+    if ! (cd "$work" && mvn -q -B dependency:copy-dependencies -DoutputDirectory=lib &&
+        { [ ! -e SearchNode.java ] || javac -cp 'lib/*' SearchNode.java; }) >"$work/log" 2>&1; then
         cat "$work/log" >&2
         echo "$name $version cannot be installed: mvn must reach its repository" >&2
         rm -rf "$work"
@@ -132,10 +143,12 @@ go_program() {
 }
 
 packages
+[ "${1:-}" != build ] || exit 0
 go_program versitygw 1.8.0 github.com/versity/versitygw/cmd/versitygw
 # Other clients, which read back what was written.
 python_packages s3-clients-1 boto3==1.44.8 pyarrow==26.0.1
-search_server opensearch 2.19.1
+java_server opensearch 2.19.1
+java_server kafka 4.3.1
 if [ "${1:-}" = chaos ]; then
-    search_server elasticsearch 7.17.29
+    java_server elasticsearch 7.17.29
 fi

@@ -37,6 +37,8 @@ pub fn builtin() -> Registry {
     let registry = registry.source::<pump_sources::redis_list::RedisListSource>();
     #[cfg(feature = "elasticsearch")]
     let registry = registry.sink::<pump_sinks::elasticsearch::ElasticsearchSink>();
+    #[cfg(feature = "kafka")]
+    let registry = registry.sink::<pump_sinks::kafka::KafkaSink>();
     #[cfg(feature = "webhook")]
     let registry = registry.sink::<pump_sinks::webhook::WebhookSink>();
     let registry = registry.sink::<pump_sinks::file::FileSink>();

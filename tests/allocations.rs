@@ -89,8 +89,12 @@ async fn pump(folder: &TempDir, done: tokio::sync::oneshot::Sender<()>) -> Pump 
     let pipeline = load_text("test", &pipeline, &|_| None, &catalog).expect("it is right");
     let sink: FileConfig = pipeline.sinks[0].plugin.read().expect("it is right");
     let plan = FileSink::plan(&sink, None).expect("it is right");
-    let sink =
-        FileSink::open(sink, SinkContext { name: "files".into(), format: None }).await.expect("it opens");
+    let sink = FileSink::open(
+        sink,
+        SinkContext { name: "files".into(), format: None, timeout: Duration::from_secs(30) },
+    )
+    .await
+    .expect("it opens");
     Pump::new(Blueprint {
         sources: vec![SourceBlueprint { name: "a".into(), source: Box::new(Repeating::new(done)) }],
         lanes: vec![LaneBlueprint {

@@ -1,5 +1,4 @@
-//! What sinks that speak HTTP have in common: how we say who we are, how a body is compressed, how ids are
-//! written, and what is kept of a server's words.
+//! What sinks that speak HTTP have in common: how we say who we are, how a body is compressed, and what errors say.
 
 use std::error::Error;
 use std::io::Write;
@@ -9,11 +8,10 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use pump_core::config::{Auth, AuthConfig, HttpCompression};
 use pump_core::plugin::SinkError;
-use pump_core::record::RecordId;
 use tokio::task::spawn_blocking;
 
-/// How much of a server's words is kept, in bytes.
-pub(crate) const MAX_DETAIL: usize = 512;
+pub(crate) use crate::words::{cut, hex, words};
+
 /// A body of this size is compressed in less time than it takes to hand it to another thread and back.
 const MAX_IN_PLACE: usize = 16 << 10;
 
@@ -63,16 +61,6 @@ fn gzip(bytes: &[u8]) -> std::io::Result<Bytes> {
     encoder.finish().map(Bytes::from)
 }
 
-/// As ids are written everywhere.
-pub(crate) fn hex(id: RecordId) -> [u8; 32] {
-    const DIGITS: &[u8; 16] = b"0123456789abcdef";
-    let mut text = [0; 32];
-    for (pair, byte) in text.as_chunks_mut::<2>().0.iter_mut().zip(id.0) {
-        *pair = [DIGITS[usize::from(byte >> 4)], DIGITS[usize::from(byte & 15)]];
-    }
-    text
-}
-
 /// An error and what lies beneath it, each said once: clients' errors repeat each other.
 pub(crate) fn causes(error: &dyn Error) -> String {
     let mut said = error.to_string();
@@ -87,30 +75,11 @@ pub(crate) fn causes(error: &dyn Error) -> String {
     said
 }
 
-/// A server's own words on one line, cut to a bearable length.
-pub(crate) fn words(text: &str) -> String {
-    cut(text, MAX_DETAIL).chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
-}
-
-/// The text's beginning, of so many bytes at the most.
-pub(crate) fn cut(text: &str, max: usize) -> &str {
-    let end = (0..=max.min(text.len())).rev().find(|end| text.is_char_boundary(*end));
-    &text[..end.unwrap_or_default()]
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Read;
 
     use super::*;
-
-    #[test]
-    fn an_id_in_a_request_is_written_as_everywhere() {
-        for number in [0, 1, u128::MAX, 0x0123_4567_89ab_cdef_0011_2233_4455_6677] {
-            let id = RecordId(number.to_be_bytes());
-            assert_eq!(hex(id), id.to_string().as_bytes());
-        }
-    }
 
     #[tokio::test]
     async fn small_and_large_bodies_are_compressed_alike() {

@@ -2,6 +2,8 @@
 
 #[cfg(test)]
 mod behaviour;
+#[cfg(any(feature = "kafka", feature = "webhook"))]
+mod discretion;
 #[cfg(feature = "elasticsearch")]
 pub mod elasticsearch;
 #[cfg(any(feature = "file", feature = "stdout"))]
@@ -10,6 +12,8 @@ mod encoding;
 pub mod file;
 #[cfg(any(feature = "elasticsearch", feature = "webhook"))]
 mod http;
+#[cfg(feature = "kafka")]
+pub mod kafka;
 #[cfg(feature = "null")]
 pub mod null;
 #[cfg(any(feature = "elasticsearch", feature = "s3", feature = "webhook"))]
@@ -20,3 +24,5 @@ pub mod s3;
 pub mod stdout;
 #[cfg(feature = "webhook")]
 pub mod webhook;
+#[cfg(any(feature = "elasticsearch", feature = "kafka", feature = "webhook"))]
+mod words;

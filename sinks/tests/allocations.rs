@@ -44,7 +44,7 @@ fn allocations(count: usize, compression: HttpCompression) -> usize {
     let batch = batch(&records.iter().map(String::as_str).collect::<Vec<_>>(), "records");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let context = SinkContext { name: "test".into(), format: None };
+        let context = SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) };
         let sink = ElasticsearchSink::open(config(&server.url(), compression), context).await;
         let sink = sink.expect("it opens");
         let deadline = Deadline::after(Duration::from_secs(60));

@@ -35,7 +35,7 @@ fn allocations(count: usize, encoding: WebhookEncoding, record: Option<&str>) ->
     let batch = batch(&records.iter().map(String::as_str).collect::<Vec<_>>(), "");
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let context = SinkContext { name: "test".into(), format: None };
+        let context = SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) };
         let sink = WebhookSink::open(config, context).await.expect("it opens");
         let deadline = Deadline::after(Duration::from_secs(60));
         sink.deliver(&batch, deadline).await.expect("it is delivered");

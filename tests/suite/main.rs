@@ -5,6 +5,7 @@ mod dead_letters;
 mod disk_log;
 mod documents;
 mod gateway;
+mod kafka;
 mod layout;
 mod preview;
 mod process;

@@ -25,6 +25,12 @@ pub trait Encoder: Send + Sync + 'static {
     /// Appends the body to `out`, without a separator. `view` is the record after `omit` and
     /// `redact`; `additions` are the constant fields of `add`, to be put where they belong.
     fn encode(&self, record: Record<'_>, view: &View<'_>, additions: &Additions, out: &mut Vec<u8>);
+
+    /// Whether what it writes comes from the view. One that copies a record as it came says no, and a lane with
+    /// `omit` or `redact` is then refused: what is to be hidden would be shown.
+    fn heeds_edits(&self) -> bool {
+        true
+    }
 }
 
 /// The constant fields of `add`, as JSON members that only need to be put before a closing brace.

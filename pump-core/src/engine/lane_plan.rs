@@ -62,6 +62,13 @@ impl LanePlan {
         }
         let edits = Edits::new(&keys.omit, &keys.redact, id_key)
             .map_err(|error| wrong("redact", error.to_string()))?;
+        let heeds_edits = plan.body.as_ref().is_none_or(|body| body.encoder.heeds_edits());
+        if !edits.is_empty() && !heeds_edits {
+            let key = if keys.omit.is_empty() { "redact" } else { "omit" };
+            let message = "this sink writes records as they came, and would show what is to be hidden: take `omit` and \
+                           `redact` out, or have it write the records anew";
+            return Err(wrong(key, message.into()));
+        }
         for name in edits.unknown_names() {
             notes.push(format!(
                 "sink {}: `{name}` is no field of transactions or uptime records; it applies to other kinds only",
@@ -103,7 +110,8 @@ impl LanePlan {
         let Self { name, entry, planned, kinds, edits, batch } = self;
         let sources = sources(&entry);
         let keys = entry.keys;
-        let sink = (planned.open)(SinkContext { name: name.clone(), format: keys.format }).await?;
+        let context = SinkContext { name: name.clone(), format: keys.format, timeout: keys.timeout.get() };
+        let sink = (planned.open)(context).await?;
         Ok(LaneBlueprint {
             name,
             sink,

@@ -106,6 +106,8 @@ pub struct SinkContext {
     pub name: Arc<str>,
     /// The format that the plan was made for.
     pub format: Option<Format>,
+    /// How long an attempt may take: the deadline of each is so far away when it begins.
+    pub timeout: Duration,
 }
 
 /// The erased twin of [`Sink`], which the engine holds.

@@ -28,9 +28,12 @@ fn config(folder: &TempDir, name: &str) -> FileConfig {
 }
 
 async fn open(config: &FileConfig) -> FileSink {
-    let sink = FileSink::open(config.clone(), SinkContext { name: "test".into(), format: None })
-        .await
-        .expect("it opens");
+    let sink = FileSink::open(
+        config.clone(),
+        SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) },
+    )
+    .await
+    .expect("it opens");
     sink.start();
     sink
 }

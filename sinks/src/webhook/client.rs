@@ -16,10 +16,10 @@ use reqwest::{Certificate, Identity, Method, RequestBuilder, Response, Url};
 use tokio::time::timeout;
 
 use super::config::{SignatureConfig, WebhookConfig};
-use super::discretion::Discretion;
 use super::refusal::{Refusal, lost, refusal};
 use super::signature::Signer;
 use super::target;
+use crate::discretion::Discretion;
 use crate::http::{self, read};
 use crate::retry_after::retry_after;
 

@@ -6,7 +6,6 @@
 
 mod client;
 mod config;
-mod discretion;
 mod form;
 mod refusal;
 mod signature;

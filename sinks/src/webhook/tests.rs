@@ -41,7 +41,7 @@ fn single(url: &str) -> WebhookConfig {
 }
 
 async fn open(config: WebhookConfig) -> WebhookSink {
-    let context = SinkContext { name: "test".into(), format: None };
+    let context = SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) };
     WebhookSink::open(config, context).await.expect("it opens")
 }
 

@@ -43,7 +43,8 @@ fn cluster(bulk: impl Fn(&HttpRequest) -> HttpReaction + Send + Sync + 'static) 
 }
 
 async fn open(config: ElasticsearchConfig) -> ElasticsearchSink {
-    let context = SinkContext { name: "test".into(), format: Some(Format::Full) };
+    let context =
+        SinkContext { name: "test".into(), format: Some(Format::Full), timeout: Duration::from_secs(30) };
     ElasticsearchSink::open(config, context).await.expect("it opens")
 }
 

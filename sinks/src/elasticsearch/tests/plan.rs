@@ -48,7 +48,7 @@ fn the_plan_names_what_will_be_contacted() {
 async fn files_that_cannot_be_read_are_named() {
     let mut config = config(&["https://h".to_owned()]);
     config.tls = TlsConfig { ca_file: Some("/nowhere/ca.pem".into()), ..TlsConfig::default() };
-    let context = SinkContext { name: "test".into(), format: None };
+    let context = SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) };
     let Err(error) = ElasticsearchSink::open(config, context).await else { panic!("it opened") };
     assert!(error.to_string().contains("/nowhere/ca.pem"), "{error}");
 }

@@ -63,9 +63,12 @@ fn a_disk_that_hangs_takes_a_few_threads_only_and_a_late_write_leaves_nothing() 
     runtime.block_on(async {
         let folder = TempDir::new().expect("a folder");
         let config = config(&folder, "records.ndjson");
-        let sink = FileSink::open(config.clone(), SinkContext { name: "test".into(), format: None })
-            .await
-            .expect("it opens");
+        let sink = FileSink::open(
+            config.clone(),
+            SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) },
+        )
+        .await
+        .expect("it opens");
         let hanging = hang(&sink.files, &config.path);
         for _ in 0..3 * MAX_WRITING {
             let batch = batch(&["{\"dropped\":1}"], &config.path);

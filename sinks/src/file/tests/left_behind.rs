@@ -204,8 +204,12 @@ async fn a_file_without_its_final_name_gets_it_at_the_next_look() {
     let folder = TempDir::new().expect("a folder");
     let config = config(&folder, "%Y/a.ndjson");
     // Not started: nobody looks but this test.
-    let sink =
-        FileSink::open(config, SinkContext { name: "test".into(), format: None }).await.expect("it opens");
+    let sink = FileSink::open(
+        config,
+        SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) },
+    )
+    .await
+    .expect("it opens");
     let (year, away) = (folder.path().join("2026"), folder.path().join("away"));
     deliver(&sink, &["{\"n\":1}"], &year.join("a.ndjson").display().to_string()).await;
     fs::rename(&year, &away).expect("moved");

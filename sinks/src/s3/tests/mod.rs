@@ -49,7 +49,8 @@ fn store(more: &[&str]) -> S3Server {
 
 async fn open(config: S3Config) -> S3Sink {
     S3Sink::plan(&config, None).map(drop).expect("the settings are right");
-    S3Sink::open(config, SinkContext { name: "test".into(), format: None }).await.expect("it opens")
+    let context = SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) };
+    S3Sink::open(config, context).await.expect("it opens")
 }
 
 async fn deliver(sink: &S3Sink, batch: &Batch) -> Result<Answers, SinkError> {

@@ -50,7 +50,7 @@ async fn files_that_are_none_are_told_at_the_start() {
     for (path, said) in [("/nowhere/ca.pem".to_owned(), "cannot read"), (key.display().to_string(), "`tls`")]
     {
         let tls = TlsConfig { ca_file: Some(path), ..TlsConfig::default() };
-        let context = SinkContext { name: "test".into(), format: None };
+        let context = SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(30) };
         let opened = WebhookSink::open(WebhookConfig { tls, ..config("https://h") }, context).await;
         let error = opened.err().expect("it cannot be used");
         assert!(error.to_string().contains(said), "{error}");

@@ -9,10 +9,10 @@ use std::fmt;
 const SHORTEST: usize = 4;
 
 /// Texts that are not to be shown.
-pub(super) struct Discretion(Vec<Box<str>>);
+pub(crate) struct Discretion(Vec<Box<str>>);
 
 impl Discretion {
-    pub(super) fn new<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Self {
+    pub(crate) fn new<'s>(secrets: impl IntoIterator<Item = &'s str>) -> Self {
         let mut texts = Vec::<Box<str>>::new();
         for secret in secrets.into_iter().filter(|secret| secret.len() >= SHORTEST) {
             // A receiver may also quote it as JSON has it.
@@ -29,7 +29,7 @@ impl Discretion {
     }
 
     /// The text without them.
-    pub(super) fn hide(&self, text: &str) -> String {
+    pub(crate) fn hide(&self, text: &str) -> String {
         self.0.iter().fold(text.to_owned(), |text, secret| text.replace(&**secret, "***"))
     }
 }
