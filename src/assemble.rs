@@ -60,6 +60,9 @@ pub(crate) fn plan(pipeline: Pipeline, registry: &Registry) -> Result<Plan, Conf
     }
     errors.extend(sources.iter().filter_map(|source| refuse_letters_in_a_buffer(&pipeline, source)));
     errors.extend(log::refuse_unbuilt(&pipeline.log));
+    if pipeline.telemetry.statsd.is_some() && !cfg!(feature = "statsd") {
+        errors.push(ConfigError::new("this build has no StatsD: take it out").on("telemetry.statsd"));
+    }
     if errors.is_empty() {
         notes.extend(general_notes(&pipeline, &sinks));
         Ok(Plan { pipeline, sources, sinks, id_key, notes })

@@ -4,7 +4,8 @@
 //! [`builtin`] is THE list of plugins. `cli` is the command line; `run`, `check`, `preview` (`pump test`),
 //! `demo`, `dead_letters`, `log_command` and `plugins` are its commands; `assemble` makes a pump of a pipeline file;
 //! `replay` sends again what the log on disk has kept;
-//! `reload` makes a running one what the file has become; `admin` serves the endpoints.
+//! `reload` makes a running one what the file has become; `admin` serves the endpoints; `telemetry` sends the same
+//! figures to a StatsD daemon.
 
 mod admin;
 mod assemble;
@@ -23,6 +24,8 @@ mod reload;
 mod replay;
 mod run;
 mod screen;
+#[cfg(feature = "statsd")]
+mod telemetry;
 
 use std::process::ExitCode;
 
@@ -45,6 +48,8 @@ pub fn builtin() -> Registry {
     #[cfg(feature = "s3")]
     let registry = registry.sink::<pump_sinks::s3::S3Sink>();
     let registry = registry.sink::<pump_sinks::stdout::StdoutSink>();
+    #[cfg(feature = "statsd")]
+    let registry = registry.sink::<pump_sinks::statsd::StatsdSink>();
     registry.sink::<pump_sinks::null::NullSink>()
 }
 

@@ -16,6 +16,8 @@ use crate::cli::Failure;
 use crate::logging;
 use crate::reload::{self, Running, Stamp};
 use crate::screen::Screen;
+#[cfg(feature = "statsd")]
+use crate::telemetry::Telemetry;
 
 /// How a pipeline is run.
 #[derive(Debug, Clone, Copy)]
@@ -63,12 +65,16 @@ async fn serve(plan: Plan, way: Way, watched: Watched<'_>) -> Result<(), Failure
         .await
         .with_context(|| format!("cannot listen on {listen}: set admin.listen to a free address"))?;
     let running = Running::of(&plan);
+    #[cfg(feature = "statsd")]
+    let statsd = plan.pipeline.telemetry.statsd.clone();
     // From here on a SIGHUP does not end the process.
     let hangup = signal(SignalKind::hangup()).context("cannot wait for SIGHUP")?;
     let log = assemble::log::open(&plan.pipeline.log, way.accept_gap).await?;
     let pump = Pump::new(plan.open(way.mode, log).await?);
     let monitor = pump.monitor();
     let endpoints = tokio::spawn(admin::serve(listener, monitor.clone(), facts.clone()));
+    #[cfg(feature = "statsd")]
+    let telemetry = statsd.map(|config| Telemetry::start(config, monitor.clone(), facts.clone()));
     let progress = tokio::spawn(show_progress(monitor));
     let reloading = reload::Reloading {
         files: watched.files,
@@ -88,6 +94,10 @@ async fn serve(plan: Plan, way: Way, watched: Watched<'_>) -> Result<(), Failure
     };
     progress.abort();
     endpoints.abort();
+    #[cfg(feature = "statsd")]
+    if let Some(telemetry) = telemetry {
+        telemetry.finish().await;
+    }
     outcome.map_err(|error| Failure::Failed(error.into()))
 }
 

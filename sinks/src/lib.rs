@@ -20,6 +20,8 @@ pub mod null;
 mod retry_after;
 #[cfg(feature = "s3")]
 pub mod s3;
+#[cfg(feature = "statsd")]
+pub mod statsd;
 #[cfg(feature = "stdout")]
 pub mod stdout;
 #[cfg(feature = "webhook")]

@@ -1,5 +1,6 @@
 //! The endpoints: probes, metrics, status. They read and change nothing.
 
+mod figures;
 mod metrics;
 mod status;
 
@@ -17,6 +18,8 @@ use pump_core::engine::Monitor;
 use serde::Serialize;
 use tokio::net::TcpListener;
 use tracing::error;
+
+pub(crate) use figures::{Family, Figure, FigureKind, FigureValue, figures};
 
 /// What the endpoints say that the engine does not know.
 pub(crate) struct Facts {
@@ -128,7 +131,7 @@ async fn status(State(shared): State<Shared>) -> Response {
 }
 
 async fn metrics(State(shared): State<Shared>) -> Response {
-    let text = metrics::render(&shared.monitor, &shared.facts);
+    let text = metrics::render(&figures(&shared.monitor, &shared.facts));
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -13,6 +13,7 @@ mod redis_sentinels;
 mod redis_server;
 mod s3_server;
 mod search_server;
+mod statsd_servers;
 mod webhook_receiver;
 
 pub use authority::Authority;
@@ -26,6 +27,7 @@ pub use redis_sentinels::RedisSentinels;
 pub use redis_server::{Program, RedisOptions, RedisServer};
 pub use s3_server::{S3Server, WRITER, WRITER_SECRET};
 pub use search_server::SearchServer;
+pub use statsd_servers::{EtsyStatsd, StatsdExporter};
 pub use webhook_receiver::WebhookReceiver;
 
 use std::net::{SocketAddr, TcpListener};

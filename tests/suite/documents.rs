@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use pump_core::config::{DiskLogConfig, SinkKeys, key_table, load, schema_of};
+use pump_core::config::{DiskLogConfig, SinkKeys, StatsdTelemetry, key_table, load, schema_of};
 
 const BEGIN: &str = "<!-- keys: from the types; UPDATE_DOCUMENTS=1 make test writes them -->\n";
 const END: &str = "<!-- end of keys -->\n";
@@ -44,6 +44,11 @@ fn the_page_on_the_pipeline_file_has_what_every_sink_has() {
 #[test]
 fn the_page_on_the_disk_log_has_its_keys() {
     hold("docs/disk-log.md", &key_table(&schema_of::<DiskLogConfig>()).to_markdown());
+}
+
+#[test]
+fn the_page_on_metrics_has_the_keys_of_statsd() {
+    hold("docs/metrics.md", &key_table(&schema_of::<StatsdTelemetry>()).to_markdown());
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod reload;
 mod s3;
 mod search;
 mod search_faults;
+mod statsd_daemons;
 mod two_sinks_one_folder;
 mod webhook_faults;
 mod wrong_files;

@@ -127,6 +127,8 @@ fn type_name(schema: View<'_>) -> String {
         Some("redis-url") => return "Redis address".to_owned(),
         Some("host-port") => return "host:port".to_owned(),
         Some("http-url") => return "HTTP address".to_owned(),
+        Some("statsd-address") => return "StatsD address".to_owned(),
+        Some("statsd-prefix") => return "string".to_owned(),
         Some("listen-address") => return "address".to_owned(),
         Some(other) => return other.to_owned(),
         None => {}

@@ -38,6 +38,7 @@ mod sections;
 mod sink_keys;
 mod sink_rules;
 mod snippet;
+mod statsd;
 mod text_value;
 mod tls;
 mod yaml;
@@ -70,11 +71,12 @@ pub use schema::schema_of;
 pub use secret::Secret;
 pub use sections::{
     AdminConfig, DeadLetterConfig, DeadLetterDirectory, DeadLetterRedisList, DiskLogConfig, LogConfig,
-    LogFormat, LogLevel, LogLines, MemoryLogConfig, RecordIdConfig, TelemetryConfig,
+    LogFormat, LogLevel, LogLines, MemoryLogConfig, RecordIdConfig, StatsdTelemetry, TelemetryConfig,
 };
 pub use sink_keys::{BatchConfig, Format, RetryConfig, SinkKeys};
 #[cfg(any(test, feature = "testing"))]
 pub(crate) use snippet::lines as lines_of;
+pub use statsd::{StatsdAddress, StatsdPrefix, StatsdTags};
 pub use text_value::TextError;
 pub use tls::TlsConfig;
 pub use yaml::{MAX_FILE_SIZE, MAX_NESTING};

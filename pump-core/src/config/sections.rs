@@ -8,6 +8,7 @@ use super::address::ListenAddress;
 use super::byte_size::ByteSize;
 use super::duration::ConfigDuration;
 use super::secret::Secret;
+use super::statsd::{StatsdAddress, StatsdPrefix, StatsdTags};
 use crate::log::disk::Compression;
 
 /// The log between sources and sinks.
@@ -169,10 +170,29 @@ impl Default for AdminConfig {
 /// What the pump says of itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields, default)]
-#[schemars(extend("x-later" = ["statsd"]))]
 pub struct TelemetryConfig {
     /// The pump's own log lines.
     pub log: LogLines,
+    /// A StatsD daemon that gets the pump's own metrics; without this key none does.
+    pub statsd: Option<StatsdTelemetry>,
+}
+
+/// A StatsD daemon that gets the pump's own metrics.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct StatsdTelemetry {
+    /// Where the daemon listens: `host:port` or `udp://host:port`, `tcp://host:port`, `unix:///path`.
+    pub address: StatsdAddress,
+    /// What every name begins with; a dot follows it.
+    #[serde(default = "pump")]
+    pub prefix: StatsdPrefix,
+    /// Where labels stand.
+    #[serde(default)]
+    pub tags: StatsdTags,
+}
+
+fn pump() -> StatsdPrefix {
+    "pump".parse().expect("it is made of letters")
 }
 
 /// The pump's own log lines.

@@ -13,6 +13,7 @@ use super::http_url::HttpUrl;
 use super::in_flight::MaxInFlight;
 use super::rate::Rate;
 use super::redis_url::RedisUrl;
+use super::statsd::{StatsdAddress, StatsdPrefix};
 
 /// Why a text is none of these values. Never holds the text itself, which may be a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -59,6 +60,8 @@ pub(super) fn form(format: &str) -> Option<Form> {
         .or_else(|| of::<RedisUrl>(format))
         .or_else(|| of::<HttpUrl>(format))
         .or_else(|| of::<MaxInFlight>(format))
+        .or_else(|| of::<StatsdAddress>(format))
+        .or_else(|| of::<StatsdPrefix>(format))
 }
 
 /// Splits `64KiB` into 64 and `KiB`; `None` when it does not begin with a number that fits.

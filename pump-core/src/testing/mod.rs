@@ -49,27 +49,50 @@ impl Encoder for WireEncoder {
 
 /// A batch of these bodies (JSON objects, as events), each with a newline after it.
 pub fn batch(bodies: &[&str], route: &str) -> Batch {
-    prepared((Kind::Event, Codec::Json), bodies, route, |preparation| preparation)
+    prepared((Kind::Event, Codec::Json), bodies, (Some(wire()), Edits::default()), route, |preparation| {
+        preparation
+    })
+}
+
+/// A batch for a sink that reads fields only, in chunks of a hundred.
+pub fn batch_of_fields(kind: Kind, codec: Codec, bodies: &[impl AsRef<[u8]>], edits: Edits) -> Batch {
+    prepared((kind, codec), bodies, (None, edits), "", |preparation| preparation)
 }
 
 /// The same for a sink that encodes late.
 pub fn late_batch(bodies: &[&str], route: &str) -> Batch {
-    prepared((Kind::Event, Codec::Json), bodies, route, Preparation::encoding_late)
+    prepared(
+        (Kind::Event, Codec::Json),
+        bodies,
+        (Some(wire()), Edits::default()),
+        route,
+        Preparation::encoding_late,
+    )
 }
 
 /// A batch of these transactions (msgpack) for a sink that encodes late, in chunks of a hundred.
 pub fn late_transactions(bodies: &[Vec<u8>], route: &str) -> Batch {
-    prepared((Kind::Transaction, Codec::Msgpack), bodies, route, Preparation::encoding_late)
+    prepared(
+        (Kind::Transaction, Codec::Msgpack),
+        bodies,
+        (Some(wire()), Edits::default()),
+        route,
+        Preparation::encoding_late,
+    )
+}
+
+fn wire() -> Body {
+    Body { encoder: Arc::new(WireEncoder), terminator: b"\n" }
 }
 
 fn prepared(
     (kind, codec): (Kind, Codec),
     bodies: &[impl AsRef<[u8]>],
+    (body, edits): (Option<Body>, Edits),
     route: &str,
     how: impl FnOnce(Preparation) -> Preparation,
 ) -> Batch {
-    let body = Some(Body { encoder: Arc::new(WireEncoder), terminator: b"\n" });
-    let (filter, edits) = (Filter::default(), Arc::<Edits>::default());
+    let (filter, edits) = (Filter::default(), Arc::new(edits));
     let template = Template::constant_of(route);
     let mut preparation = how(Preparation::new(filter, edits.clone(), Additions::default(), body, template));
     let limits = Limits {

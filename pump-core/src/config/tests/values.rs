@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use crate::config::text_value::TextValue;
 use crate::config::{
     ByteSize, ConfigDuration, HostPort, HttpUrl, ListenAddress, MaxAge, MaxInFlight, Rate, RedisUrl, Secret,
+    StatsdAddress, StatsdPrefix,
 };
 
 fn is<T: TextValue + PartialEq>(text: &str, value: T) -> bool {
@@ -39,6 +40,41 @@ fn sizes_are_numbers_with_a_unit() {
         "99999999999999999999B",
         "99999999999TiB",
     ]);
+}
+
+#[test]
+fn a_daemon_of_statsd_is_reached_by_udp_unless_the_address_says_otherwise() {
+    let host = || HostPort { host: "statsd.internal".to_owned(), port: 8125 };
+    assert!(is("statsd.internal:8125", StatsdAddress::Udp(host())));
+    assert!(is("udp://statsd.internal:8125", StatsdAddress::Udp(host())));
+    assert!(is("tcp://statsd.internal:8125", StatsdAddress::Tcp(host())));
+    assert!(is("unix:///run/statsd.socket", StatsdAddress::Unix("/run/statsd.socket".into())));
+    assert!(is("udp://[::1]:8125", StatsdAddress::Udp(HostPort { host: "::1".to_owned(), port: 8125 })));
+    refused::<StatsdAddress>(&[
+        "",
+        "statsd",
+        ":8125",
+        "udp://statsd",
+        "udp://statsd:0",
+        "udp://statsd:99999",
+        "http://statsd:8125",
+        "udp://user@statsd:8125",
+        "udp://statsd:8125/path",
+        "unix://",
+        "unix://run/statsd.socket",
+        "unix:///run/",
+        "/run/statsd.socket",
+    ]);
+}
+
+#[test]
+fn a_prefix_is_parts_of_a_name() {
+    for text in ["", "pump", "gateway.eu-1.a_b", "9"] {
+        let prefix: StatsdPrefix = text.parse().expect("it is one");
+        assert_eq!(prefix.as_str(), text);
+        assert_eq!(prefix.with_dot(), if text.is_empty() { String::new() } else { format!("{text}.") });
+    }
+    refused::<StatsdPrefix>(&[".", "a.", ".a", "a..b", "a:b", "a b", "a|b", "a\n", "é"]);
 }
 
 #[test]

@@ -15,9 +15,9 @@ pub enum Fault {
     /// Every connection ends: one within what the client says, somewhere in its first 2,000 bytes; the next one
     /// within what the server says, so that an answer is lost to something that was done.
     Cut,
-    /// Nothing that the server says arrives, and no connection ends.
+    /// Nothing that the server says arrives, not even that it ends, and no connection ends.
     Silent,
-    /// Whatever the server says arrives that much later.
+    /// Whatever the server says, or that it ends, arrives that much later.
     Slow(Duration),
 }
 
@@ -132,17 +132,33 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>) {
     }
 }
 
-async fn connect(client: TcpStream, shared: &Shared) {
+async fn connect(mut client: TcpStream, shared: &Shared) {
     let Some(server) = *shared.server() else { return };
     // A server that is down refuses; closing says so to the client.
-    let Ok(server) = TcpStream::connect(server).await else { return };
+    let Ok(mut server) = TcpStream::connect(server).await else { return };
     let _ = (client.set_nodelay(true), server.set_nodelay(true));
     let number = shared.connections.fetch_add(1, Ordering::Relaxed);
-    let (mut from_client, mut to_client) = client.into_split();
-    let (mut from_server, mut to_server) = server.into_split();
-    let there = pass(&mut from_client, &mut to_server, shared, Direction::There, number);
-    let back = pass(&mut from_server, &mut to_client, shared, Direction::Back, number);
-    tokio::select! { () = there => {}, () = back => {} }
+    let outcome = {
+        let (mut from_client, mut to_client) = client.split();
+        let (mut from_server, mut to_server) = server.split();
+        let there = pass(&mut from_client, &mut to_server, shared, Direction::There, number);
+        let back = pass(&mut from_server, &mut to_client, shared, Direction::Back, number);
+        // One side may end while the other goes on; what breaks a connection ends it as a whole.
+        tokio::try_join!(there, back)
+    };
+    if let Err(Broken::Reset) = outcome {
+        // An orderly end would say to the client that everything was read. Servers get one: not each survives
+        // another.
+        let _ = client.set_zero_linger();
+    }
+}
+
+/// What ended a connection was no orderly end.
+enum Broken {
+    /// The fault of the moment, within what a side said.
+    Cut,
+    /// One side is gone, or that it ended was held back.
+    Reset,
 }
 
 /// After how many bytes in this direction a cut ends the connection of that number; the same in each run.
@@ -156,30 +172,33 @@ fn life(number: u64, direction: Direction) -> usize {
     }
 }
 
-/// Passes bytes on until one side ends, or the fault of the moment ends it.
+/// Passes bytes on until one side ends, and passes that on, too; or until the fault of the moment ends it.
 async fn pass(
     from: &mut (impl AsyncReadExt + Unpin),
     to: &mut (impl AsyncWriteExt + Unpin),
     shared: &Shared,
     direction: Direction,
     number: u64,
-) {
+) -> Result<(), Broken> {
     let mut fault = shared.fault.subscribe();
     let (mut buffer, mut passed) = (vec![0; 16 << 10], 0);
     loop {
-        let Ok(count @ 1..) = from.read(&mut buffer).await else { return };
+        let count = from.read(&mut buffer).await.map_err(|_| Broken::Reset)?;
         let mut end = count;
         let (now, is_back) = (*fault.borrow_and_update(), direction == Direction::Back);
         match now {
-            Some(Fault::Cut) if passed + count > life(number, direction) => {
+            // That a side ends is something that it says.
+            Some(Fault::Cut) if passed + count.max(1) > life(number, direction) => {
                 shared.meet(direction);
+                if count == 0 {
+                    return Err(Broken::Reset);
+                }
                 end = life(number, direction).saturating_sub(passed);
             }
             Some(Fault::Silent) if is_back => {
                 shared.meet(direction);
-                // The client may end it before.
                 let _ = fault.changed().await;
-                return;
+                return Err(Broken::Reset);
             }
             Some(Fault::Slow(delay)) if is_back => {
                 shared.meet(direction);
@@ -187,8 +206,12 @@ async fn pass(
             }
             _ => {}
         }
-        if to.write_all(&buffer[..end]).await.is_err() || end < count {
-            return;
+        if count == 0 {
+            return to.shutdown().await.map_err(|_| Broken::Reset);
+        }
+        to.write_all(&buffer[..end]).await.map_err(|_| Broken::Reset)?;
+        if end < count {
+            return Err(Broken::Cut);
         }
         passed += count;
     }

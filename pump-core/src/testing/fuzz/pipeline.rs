@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use crate::config::{
     AuthConfig, ByteSize, Catalog, ConfigDuration, ConfigErrors, DeadLetterRedisList, HostPort, HttpUrl,
-    ListenAddress, Mapping, MaxAge, Node, Pipeline, Rate, Secret, TlsConfig, Value, lines_of, load_text,
-    tree_of,
+    ListenAddress, Mapping, MaxAge, Node, Pipeline, Rate, Secret, StatsdAddress, StatsdPrefix, TlsConfig,
+    Value, lines_of, load_text, tree_of,
 };
 
 /// Settings of an invented sink.
@@ -27,6 +27,8 @@ struct SearchConfig {
     listen: Option<ListenAddress>,
     size: Option<ByteSize>,
     rate: Option<Rate>,
+    daemon: Option<StatsdAddress>,
+    prefix: Option<StatsdPrefix>,
     max_age: Option<MaxAge>,
     lease: Option<ConfigDuration>,
     count: Option<u32>,

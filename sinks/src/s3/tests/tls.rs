@@ -33,7 +33,7 @@ async fn a_file_without_certificates_is_refused_before_it_is_used() {
         let path = folder.path().join("ca.pem");
         std::fs::write(&path, content).expect("written");
         let config = trusting(&server, Some(path.display().to_string()));
-        let context = SinkContext { name: "test".into(), format: None };
+        let context = SinkContext { name: "test".into(), format: None, timeout: Duration::from_secs(60) };
         let error = S3Sink::open(config, context).await.map(drop).expect_err("it is refused");
         assert_eq!(error.kind(), SinkErrorKind::Unavailable);
         assert!(error.to_string().contains("ca.pem is no certificate"), "{error}");
