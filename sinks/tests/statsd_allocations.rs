@@ -45,7 +45,8 @@ fn allocations(times: usize, naming: Naming, tags: Tags) -> usize {
     };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
-        let context = SinkContext { name: "test".into(), format: None };
+        let context =
+            SinkContext { name: "test".into(), format: None, timeout: std::time::Duration::from_secs(60) };
         let sink = StatsdSink::open(config, context).await.expect("it opens");
         let deadline = Deadline::after(Duration::from_secs(60));
         sink.deliver(&batch, deadline).await.expect("it is sent");
