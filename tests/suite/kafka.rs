@@ -2,6 +2,7 @@
 //! there more than once has the same id each time.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -81,4 +82,26 @@ fn a_broker_that_stops_and_starts_misses_nothing_and_repeats_have_the_same_id() 
     println!("{count} records, of which {repeats} are there again");
     assert!(repeats < count / 2, "{repeats} of {count} are there again");
     assert_eq!(redis.keys(), Vec::<String>::new(), "nothing is left in Redis");
+}
+
+/// Wire bytes cannot be edited: what is to be hidden is never shown instead.
+#[test]
+fn wire_bytes_with_omit_or_redact_are_refused() {
+    let folder = TempDir::new().expect("a folder");
+    let file = folder.path().join("wire.yaml");
+    for (key, value) in
+        [("omit", "[raw_request]"), ("redact", "{ fields: { api_key: remove } }"), ("add", "{ a: b }")]
+    {
+        let text = format!(
+            "sources:\n  gateway:\n    type: redis_list\n    url: redis://127.0.0.1:6379/0\n\
+             sinks:\n  stream:\n    type: kafka\n    brokers: [\"127.0.0.1:9092\"]\n    topic: {TOPIC}\n    \
+             encoding: wire\n    {key}: {value}\n"
+        );
+        std::fs::write(&file, text).expect("written");
+        let mut check = Command::new(env!("CARGO_BIN_EXE_pump"));
+        let output = check.args(["check", "-c"]).arg(&file).output().expect("it runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{said}");
+        assert!(said.contains(&format!("sinks.stream.{key}")), "{said}");
+    }
 }

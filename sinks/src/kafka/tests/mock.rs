@@ -76,13 +76,15 @@ async fn a_cluster_that_was_never_there_is_tried_again_within_the_attempt() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_broker_is_waited_for_and_one_that_is_too_slow_is_not() {
     let cluster = cluster();
-    let sink = open(&cluster, SHORT).await;
-    assert_eq!(delivered(&deliver(&sink, 1, SHORT).await.expect("delivered")), 1);
+    let (patient, impatient) = (open(&cluster, LONG).await, open(&cluster, SHORT).await);
+    for sink in [&patient, &impatient] {
+        assert_eq!(delivered(&deliver(sink, 10, LONG).await.expect("delivered")), 10);
+    }
     cluster.broker_round_trip_time(-1, Duration::from_millis(400)).expect("slow");
-    assert_eq!(delivered(&deliver(&sink, 10, SHORT).await.expect("delivered")), 10);
+    assert_eq!(delivered(&deliver(&patient, 10, LONG).await.expect("delivered")), 10);
     cluster.broker_round_trip_time(-1, Duration::from_secs(30)).expect("slower");
     let begin = Instant::now();
-    let error = deliver(&sink, 10, SHORT).await.expect_err("no report in time");
+    let error = deliver(&impatient, 10, SHORT).await.expect_err("no report in time");
     assert_eq!(error.kind(), SinkErrorKind::Retry, "{error}");
     assert!(begin.elapsed() < SHORT, "{:?}", begin.elapsed());
 }

@@ -126,7 +126,8 @@ async fn every_compression_is_read_by_another_client(server: &KafkaServer) {
         assert_eq!(delivered(&deliver(config, 100).await.expect("delivered")), 100);
         let mut read: Vec<_> = server.read(&topic).into_iter().map(|message| message.body).collect();
         let mut expected = bodies(100);
-        (read.sort(), expected.sort());
+        read.sort();
+        expected.sort();
         assert_eq!(read, expected, "{topic}");
     }
 }
