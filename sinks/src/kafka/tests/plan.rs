@@ -21,6 +21,10 @@ fn refused(config: &KafkaConfig, format: Option<Format>) -> PlanError {
     }
 }
 
+fn taken(config: &KafkaConfig) -> SinkPlan {
+    KafkaSink::plan(config, None).unwrap_or_else(|error| panic!("{error}"))
+}
+
 fn property(name: &str, value: &str) -> KafkaConfig {
     with(|config| config.properties = BTreeMap::from([(name.to_owned(), Secret::new(value))]))
 }
@@ -116,10 +120,10 @@ fn sasl_and_tls_together_say_how_connections_are_secured() {
 fn wire_bytes_have_no_format_no_additions_and_no_edits() {
     let wire = with(|config| config.encoding = KafkaEncoding::Wire);
     assert_eq!(&*refused(&wire, Some(Format::Tyk)).key, "encoding");
-    let plan = KafkaSink::plan(&wire, None).expect("it is right");
+    let plan = taken(&wire);
     assert!(!plan.takes_additions);
     assert!(!plan.body.expect("it has bodies").encoder.heeds_edits());
-    let plan = KafkaSink::plan(&base(), None).expect("it is right");
+    let plan = taken(&base());
     assert!(plan.takes_additions && plan.body.expect("it has bodies").encoder.heeds_edits());
     assert_eq!(plan.targets, ["kafka-1:9092", "kafka-2:9092"]);
 }
