@@ -11,7 +11,7 @@ cargo test --locked $(1) -p pump-sources --lib -- --exact --list $(2) | grep '^1
 $(3) cargo test --locked $(1) -p pump-sources --lib -- --exact --include-ignored --nocapture $(2)
 endef
 
-.PHONY: demo test check chaos simulate fuzz fuzz-keep setup build-packages
+.PHONY: demo test check chaos simulate fuzz fuzz-keep new-sink new-source setup build-packages
 
 ## demo: made-up traffic through the log into files, with a live summary; nothing to install
 demo:
@@ -21,12 +21,13 @@ demo:
 test: setup
 	cargo test --locked --workspace
 
-## check: formatting, lints, licences, and where versions may come from
+## check: formatting, lints, licences, where versions may come from, and what plugins are written against
 check: build-packages $(deny)/bin/cargo-deny
 	cargo fmt --all --check
+	cargo fmt --check --manifest-path examples/own-sink/Cargo.toml
 	cargo clippy --locked --workspace --all-targets -- -D warnings
 	$(deny)/bin/cargo-deny --locked check bans licenses sources
-	cargo test --locked --test suite layout
+	cargo test --locked --test suite -- layout:: interface::
 
 ## chaos: what takes too long for every day: a hundred rounds of kills, huge records, older servers
 chaos:
@@ -58,6 +59,14 @@ fuzz-keep: $(fuzzer)/bin/cargo-fuzz
 	set -e; for target in $(targets); do \
 		$(fuzz) $$target fuzz/corpus/$$target fuzz/target/found/$$target -- -set_cover_merge=1 -use_counters=0; \
 	done
+
+## new-sink: NAME=x begins a sink that compiles, runs and passes its tests; what is to be filled in is marked
+new-sink:
+	scripts/new-plugin.sh sink "$(NAME)"
+
+## new-source: NAME=x, the same for a source
+new-source:
+	scripts/new-plugin.sh source "$(NAME)"
 
 setup:
 	scripts/setup.sh

@@ -13,8 +13,8 @@ use super::sections::{
 };
 use super::sink_keys::SinkKeys;
 
-/// The schema of a file for these plugins. Strings with references where other types are wanted are
-/// taken by the pump, but not by the schema: an editor cannot know what they stand for.
+/// The schema of a file for these plugins. Where a value has a type, a text with a reference in it is right
+/// too: an editor cannot know what it stands for.
 pub fn pipeline_schema(catalog: &Catalog) -> Schema {
     let mut definitions = Definitions::default();
     let sources = definitions.plugins("source", catalog.sources(), None);
@@ -33,7 +33,8 @@ pub fn pipeline_schema(catalog: &Catalog) -> Schema {
     for (name, schema) in sections {
         definitions.add(name.to_owned(), schema);
     }
-    let schema = json!({
+    definitions.add(REFERENCE.to_owned(), json!({ "type": "string", "pattern": ONE_REFERENCE }));
+    let mut schema = json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "pump pipeline file",
         "type": "object",
@@ -60,8 +61,14 @@ pub fn pipeline_schema(catalog: &Catalog) -> Schema {
         "additionalProperties": false,
         "$defs": definitions.0,
     });
+    allow_references(&mut schema);
     Schema::try_from(schema).unwrap_or_default()
 }
+
+/// Where the schema of a text with a reference is.
+const REFERENCE: &str = "reference";
+/// `${NAME}`, `${NAME:-default}` or `${file:PATH}`, anywhere in a text.
+const ONE_REFERENCE: &str = r"\$\{(file:[^}]+|[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?)\}";
 
 /// The definitions of all types. Each type's own ones get its name before theirs, since two plugins
 /// may both have a `Compression`.
@@ -151,6 +158,52 @@ fn with_type(mut schema: Value, name: &str, is_required: bool) -> Value {
 
 fn reference(name: &str) -> Value {
     json!({ "$ref": format!("#/$defs/{name}") })
+}
+
+/// Every place for one value takes a text with a reference, too.
+fn allow_references(schema: &mut Value) {
+    let Value::Object(object) = schema else { return };
+    for (keyword, below) in object.iter_mut() {
+        match (keyword.as_str(), below) {
+            ("properties", Value::Object(properties)) => {
+                properties.values_mut().for_each(allow_references);
+            }
+            ("$defs", Value::Object(definitions)) => {
+                let others = definitions.iter_mut().filter(|(name, _)| *name != REFERENCE);
+                others.for_each(|(_, definition)| allow_references(definition));
+            }
+            ("allOf" | "anyOf" | "oneOf", Value::Array(schemas)) => {
+                schemas.iter_mut().for_each(allow_references);
+            }
+            ("items" | "additionalProperties" | "then" | "else", below) => allow_references(below),
+            _ => {}
+        }
+    }
+    if !is_for_one_value(object) {
+        return;
+    }
+    let mut outer = Map::new();
+    for keyword in ["description", "default", "writeOnly"] {
+        outer.extend(object.remove_entry(keyword));
+    }
+    let own = Value::Object(std::mem::take(object));
+    outer.insert("anyOf".to_owned(), json!([own, reference(REFERENCE)]));
+    *object = outer;
+}
+
+/// Whether something is asked of a text, a number or a choice of them. A text of which nothing is asked takes
+/// references as it is, and `$ref` leads to where they are taken.
+fn is_for_one_value(schema: &Map<String, Value>) -> bool {
+    let is_scalar = |name: &Value| ["string", "integer", "number", "boolean"].iter().any(|one| name == one);
+    let has_scalar = match schema.get("type") {
+        Some(Value::Array(names)) => names.iter().any(is_scalar),
+        Some(name) => is_scalar(name),
+        None => false,
+    };
+    let is_any_text = schema.get("type").is_some_and(|name| name == "string")
+        && !["pattern", "enum", "const", "minLength"].iter().any(|keyword| schema.contains_key(*keyword));
+    let is_choice = ["enum", "const", "oneOf", "anyOf"].iter().any(|keyword| schema.contains_key(*keyword));
+    (has_scalar && !is_any_text) || is_choice
 }
 
 fn rename(schema: &mut Value, prefix: &str) {

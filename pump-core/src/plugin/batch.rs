@@ -116,6 +116,16 @@ impl Batch {
         Slices { batch: self, next: 0, before: 0 }
     }
 
+    /// Shows every record once, in the batch's order, for a sink that has no use for slices. An error means that
+    /// a slice cannot be had: pass it on.
+    pub async fn for_each<'a>(&'a self, mut show: impl FnMut(Entry<'a>) + Send) -> Result<(), SinkError> {
+        let mut slices = self.slices();
+        while let Some(slice) = slices.next().await? {
+            slice.entries().for_each(&mut show);
+        }
+        Ok(())
+    }
+
     /// The place of its first record in the log.
     pub(crate) fn first(&self) -> u64 {
         let first = |part: &Part| part.placed.first + part.runs.first().map_or(0, |run| u64::from(run.start));

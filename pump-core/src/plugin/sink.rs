@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Answers, Batch, Deadline, PlanError, SinkError};
 use crate::config::Format;
-use crate::encode::Encoder;
+use crate::encode::{Encoder, FullEncoder, TykRecordEncoder};
 use crate::record::Kind;
 use crate::template::Template;
 
@@ -73,6 +73,22 @@ pub struct SinkPlan {
     pub repeats_batches: bool,
 }
 
+impl SinkPlan {
+    /// Takes every kind and all records into the same batches, of the default size: what a sink says unless
+    /// it has a reason to say something else, which it then writes before `..SinkPlan::new(body)`.
+    pub fn new(body: Option<Body>) -> Self {
+        Self {
+            kinds: Kind::ALL.to_vec(),
+            body,
+            batch: BatchDefaults::default(),
+            route: Template::constant_of(""),
+            targets: Vec::new(),
+            takes_additions: true,
+            repeats_batches: false,
+        }
+    }
+}
+
 /// How records become bytes.
 pub struct Body {
     /// Writes one record.
@@ -80,6 +96,18 @@ pub struct Body {
     /// Follows each body in [`Slice::framed`](super::Slice::framed), such as a newline. Lanes whose terminators differ
     /// share no encoding: a sink that has no use for one has a newline, as most.
     pub terminator: &'static [u8],
+}
+
+impl Body {
+    /// One JSON object a line: every field, or what Tyk Pump writes into files where the pipeline file says
+    /// `format: tyk`.
+    pub fn json_lines(format: Option<Format>) -> Self {
+        let encoder: Arc<dyn Encoder> = match format.unwrap_or(Format::Full) {
+            Format::Full => Arc::new(FullEncoder),
+            Format::Tyk => Arc::new(TykRecordEncoder),
+        };
+        Self { encoder, terminator: b"\n" }
+    }
 }
 
 /// Where a batch ends.

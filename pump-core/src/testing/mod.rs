@@ -1,14 +1,16 @@
 //! What tests put in the place of the world: a source that hands over what it is given, a sink that does as
 //! it is told, a store of dead letters in memory that can be made to fail, and a disk that loses power.
-//! [`fuzz`] is what the fuzzer runs; [`behaviour`] is what every sink is held to.
+//! [`fuzz`] is what the fuzzer runs; [`behaviour`] is what every sink is held to, and [`drain`] runs a source.
 
 pub mod behaviour;
+mod drain;
 pub mod fuzz;
 mod sink;
 mod source;
 mod storage;
 mod store;
 
+pub use drain::drain;
 pub use sink::{Reaction, ScriptedSink};
 pub use source::{ListSource, Settlements};
 pub use storage::{Call, History, Loss, Replay, SimulatedStorage};
