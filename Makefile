@@ -35,7 +35,7 @@ chaos:
 	PUMP_TEST_KILL_ROUNDS=100 PUMP_TEST_SEARCH_KILLS=60 PUMP_TEST_S3_KILLS=20 PUMP_TEST_DEAD_SECONDS=60 \
 		PUMP_TEST_KAFKA_RECORDS=1000000 \
 		cargo test --locked --test suite -- --include-ignored \
-		kills_at_random kills_in_the_middle memory_stays elasticsearch_7 a_dead_sink a_disk_that_fills a_broker_that_stops
+		each_of_five_sinks kills_at_random kills_in_the_middle memory_stays elasticsearch_7 a_dead_sink a_disk_that_fills a_broker_that_stops
 
 ## simulate: more runs of the simulation than a test run has (SEEDS=50000 FIRST=0); with SEED=7 that one, told in full
 simulate:

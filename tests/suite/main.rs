@@ -1,5 +1,6 @@
 //! Tests of the whole: what holds between the crates, and end to end against real servers.
 
+mod all_sinks;
 mod command_line;
 mod dead_letters;
 mod disk_log;
@@ -20,6 +21,7 @@ mod s3;
 mod schema;
 mod search;
 mod search_faults;
+mod small_disk;
 mod statsd_daemons;
 mod two_sinks_one_folder;
 mod webhook_faults;

@@ -1,7 +1,6 @@
 //! The disk log between a gateway and sinks that are away.
 
 use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -11,6 +10,7 @@ use serde_json::Value;
 use super::{LIMIT, SMALL, Scene, wait};
 use crate::gateway::{push, repeats};
 use crate::process::PumpProcess;
+use crate::small_disk::SmallDisk;
 
 /// A file sink beside the search server.
 fn with_files(scene: &Scene, endpoints: &[&str]) -> String {
@@ -85,25 +85,6 @@ fn segments(log: &Path) -> Vec<String> {
     let names = std::fs::read_dir(log).expect("the log is there").map(|entry| entry.expect("it can be read"));
     let names = names.map(|entry| entry.file_name().to_string_lossy().into_owned());
     names.filter(|name| name.ends_with(".log")).collect()
-}
-
-/// A file system in memory of so many MiB. Gone when dropped.
-struct SmallDisk(PathBuf);
-
-impl SmallDisk {
-    fn mount(path: &Path, mib: u32) -> Self {
-        std::fs::create_dir_all(path).expect("a folder");
-        let size = format!("size={mib}m");
-        let mounted = Command::new("mount").args(["-t", "tmpfs", "-o", &size, "tmpfs"]).arg(path).status();
-        assert!(mounted.expect("mount runs").success(), "the test must be root to mount a small disk");
-        Self(path.to_owned())
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = Command::new("umount").arg("--lazy").arg(&self.0).status();
-    }
 }
 
 /// The disk is smaller than the log may become, and somebody else writes to it.
