@@ -21,8 +21,11 @@ const BEYOND: &[(&str, &str)] = &[
     ("43_contradiction_in_dead_letters", "which keys go together depends on the values of others"),
     ("48_small_disk_log", "a size is a text, and texts are not larger or smaller"),
     ("50_contradictions_of_a_webhook", "what templates in texts say, and which keys go together"),
-    ("51_wire_bytes_with_omit", "which keys go together depends on the values of others"),
     ("56_statsd_names", "which names go together depends on the values of others"),
+    (
+        "51_property_of_ours",
+        "properties of librdkafka have any name; which are the pump's own, the sink knows",
+    ),
 ];
 
 /// What an editor holds a file to.
